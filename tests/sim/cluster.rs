@@ -11,21 +11,18 @@ use rondo::commands::for_each_key;
 use rondo::commands::table::{Caller, table};
 use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
-use rondo::router::calls::Queued;
 use rondo::router::packed::{Packed, Step as PackedStep};
-use rondo::router::programs::block::BlockRequest;
-use rondo::router::programs::script::{Call, ScriptRequest, ScriptStep, UnderWay};
+use rondo::router::programs::script::ScriptStep;
 use rondo::router::token::Token;
 use rondo::router::transaction::Broken;
-use rondo::router::watch::{Watch, Watched};
-use rondo::router::{
-    FromShard, Origin, Output, Plan, ShardId, Step, ToShard, Transaction, TxId, plan,
-};
-use rondo::shard::scripts::{Called, InPlace};
+use rondo::router::watch::Watched;
+use rondo::router::{FromShard, Origin, Plan, ShardId, Step, ToShard, Transaction, TxId, plan};
 use rondo::shard::{Outcome, Request, Shard};
 
 use super::Scenario;
 use super::checker::Record;
+use super::figures::Figures;
+use super::scripts::Running;
 use super::waiting::{Waiting, may_wait};
 use super::workload::{Operation, Script, random_operations};
 
@@ -45,76 +42,6 @@ pub enum Mutant {
     KeepsNoOrder,
 }
 
-/// What the seeds reached.
-#[derive(Clone, Debug, Default)]
-pub struct Figures {
-    pub transactions_count: u64,
-    pub retries_count: u64,
-    pub retries_count_max: u64,
-    pub deferred_count: u64,
-    /// Replies that came in pieces.
-    pub long_count: u64,
-    /// Blocks that were one request, and those of them that waited for a lock.
-    pub hopped_blocks_count: u64,
-    pub deferred_blocks_count: u64,
-    pub messages_count: u64,
-    pub blocks_count: u64,
-    /// Blocks that watched keys and ran.
-    pub watched_blocks_count: u64,
-    pub refused_blocks_count: u64,
-    pub scripts_count: u64,
-    /// Scripts that ran where their keys are, without locks.
-    pub in_place_count: u64,
-    /// Scripts that began so and had to go on otherwise.
-    pub left_count: u64,
-    /// The same, with nothing written yet: they began anew.
-    pub anew_count: u64,
-    /// Scripts that waited for the token.
-    pub in_line_count: u64,
-    pub seizures_count: u64,
-    pub wounds_count: u64,
-    /// Requests that could wait, those that did, and how it ended.
-    pub waits_count: u64,
-    pub waited_count: u64,
-    pub served_count: u64,
-    pub timeouts_count: u64,
-    /// Coordinators that were asked to look, and those that found nothing.
-    pub asked_count: u64,
-    pub vain_looks_count: u64,
-    /// Transactions that began while their clients had other requests under way.
-    pub overlapping_count: u64,
-}
-
-impl Figures {
-    pub fn add(&mut self, other: &Figures) {
-        self.transactions_count += other.transactions_count;
-        self.retries_count += other.retries_count;
-        self.retries_count_max = self.retries_count_max.max(other.retries_count_max);
-        self.deferred_count += other.deferred_count;
-        self.long_count += other.long_count;
-        self.hopped_blocks_count += other.hopped_blocks_count;
-        self.deferred_blocks_count += other.deferred_blocks_count;
-        self.messages_count += other.messages_count;
-        self.blocks_count += other.blocks_count;
-        self.watched_blocks_count += other.watched_blocks_count;
-        self.refused_blocks_count += other.refused_blocks_count;
-        self.scripts_count += other.scripts_count;
-        self.in_place_count += other.in_place_count;
-        self.left_count += other.left_count;
-        self.anew_count += other.anew_count;
-        self.in_line_count += other.in_line_count;
-        self.seizures_count += other.seizures_count;
-        self.wounds_count += other.wounds_count;
-        self.waits_count += other.waits_count;
-        self.waited_count += other.waited_count;
-        self.served_count += other.served_count;
-        self.timeouts_count += other.timeouts_count;
-        self.asked_count += other.asked_count;
-        self.vain_looks_count += other.vain_looks_count;
-        self.overlapping_count += other.overlapping_count;
-    }
-}
-
 pub enum Message {
     Request(Request, OwnedArgs),
     /// The commands of a block whose keys are all there.
@@ -130,63 +57,13 @@ pub enum Message {
 
 pub struct Core {
     pub shard: Shard,
-    running: HashMap<TxId, (Transaction, Origin)>,
-    scripts: HashMap<TxId, Running>,
+    pub running: HashMap<TxId, (Transaction, Origin)>,
+    pub scripts: HashMap<TxId, Running>,
     /// What waits for the token before it begins.
-    in_line: HashMap<TxId, (Transaction, Origin)>,
+    pub in_line: HashMap<TxId, (Transaction, Origin)>,
 }
 
-/// A script that runs.
-struct Running {
-    script: Script,
-    db: u16,
-    next: usize,
-    replies: Vec<Vec<u8>>,
-}
-
-impl Running {
-    fn new(script: Script, db: u16) -> Self {
-        Self {
-            script,
-            db,
-            next: 0,
-            replies: Vec::new(),
-        }
-    }
-
-    /// Takes the reply to its call; what it calls next, or its own reply.
-    fn go_on(&mut self, reply: Option<Vec<u8>>) -> Output {
-        self.replies.extend(reply);
-        if self.next == self.script.lines.len() {
-            let mut reply = format!("*{}\r\n", self.replies.len()).into_bytes();
-            self.replies
-                .iter()
-                .for_each(|one| reply.extend_from_slice(one));
-            let has_counted = false;
-            return Output::Returned { reply, has_counted };
-        }
-        let before = self.replies.last().map_or(&b""[..], Vec::as_slice);
-        let args = self.script.line(self.next, before);
-        self.next += 1;
-        let entry = table().resolve(&args.as_args()).expect("good");
-        Output::Called {
-            command: Queued {
-                entry,
-                args,
-                denied: None,
-            },
-            db: self.db,
-            caller: Caller::default(),
-        }
-    }
-
-    /// Its last call has not run: it makes it again.
-    fn again(&mut self) {
-        self.next -= 1;
-    }
-}
-
-struct Client {
+pub struct Client {
     core: u16,
     left: VecDeque<Operation>,
     /// Indices into the history of what is under way.
@@ -195,7 +72,7 @@ struct Client {
     is_exclusive: bool,
     /// Keys of transactions under way that need not. What has one of them waits until all replies are there.
     under_way: HashSet<Vec<u8>>,
-    watched: Option<Watched>,
+    pub watched: Option<Watched>,
 }
 
 pub struct Cluster {
@@ -204,7 +81,7 @@ pub struct Cluster {
     pub map: SlotMap,
     pub hasher: KeyHasher,
     pub cores: Vec<Core>,
-    clients: Vec<Client>,
+    pub clients: Vec<Client>,
     /// Two queues for each ordered pair of cores, and how willing each is to deliver just now. Each message has the number
     /// of those before it.
     mesh: Vec<VecDeque<(u64, Message)>>,
@@ -218,12 +95,12 @@ pub struct Cluster {
     /// Whose ticket the request at this place in the history has.
     pub ticket_ids: HashMap<u64, u64>,
     /// What is to be forgotten when a block has its reply, by its place in the history.
-    unwatches: HashMap<u64, Watched>,
+    pub unwatches: HashMap<u64, Watched>,
     /// The database a block has selected, likewise.
     session_dbs: HashMap<u64, u16>,
     /// Pieces of replies that have come, by request.
     parts: HashMap<u64, Vec<u8>>,
-    token: Token,
+    pub token: Token,
 }
 
 /// How the complaint begins that a client waits for what is there.
@@ -496,133 +373,6 @@ impl Cluster {
         }
     }
 
-    fn watch(&mut self, origin: Origin, operation: &Operation) {
-        let args = operation.args.as_args();
-        self.last_tx += 1;
-        let watch = Watch::new(self.last_tx);
-        let mut shards: Vec<ShardId> = args
-            .iter_from(1)
-            .map(|key| self.map.shard_of(key))
-            .collect();
-        shards.sort_unstable();
-        shards.dedup();
-        let keys = args.iter_from(1).map(|key| (operation.db, key.to_vec()));
-        let old = self.clients[origin.connection as usize]
-            .watched
-            .replace(Watched {
-                watch: watch.clone(),
-                keys_bytes: 0,
-                keys: keys.collect(),
-                shards,
-            });
-        assert!(old.is_none(), "an EXEC follows each WATCH");
-        let transaction =
-            Transaction::watch(watch, operation.db, &args.tail(1), self.map, &self.hasher);
-        self.start(origin.core, transaction, origin);
-    }
-
-    fn exec(&mut self, origin: Origin, operation: &Operation) {
-        self.figures.blocks_count += 1;
-        let queued = |args: &OwnedArgs| Queued {
-            entry: table().resolve(&args.as_args()).expect("good"),
-            args: args.clone(),
-            denied: None,
-        };
-        let commands: Vec<Queued> = operation.block.iter().map(queued).collect();
-        let watched = self.clients[origin.connection as usize].watched.take();
-        if let Some(watched) = &watched {
-            self.unwatches.insert(origin.sequence, watched.clone());
-        }
-        let core = origin.core;
-        let caller = Caller::default();
-        let is_here = |queued: &Queued| {
-            !queued.entry.command.run.is_script()
-                && plan(queued.entry, &queued.args.as_args(), &self.map, core) == Plan::Shard(core)
-        };
-        let shard = &mut self.cores[usize::from(core)].shard;
-        if watched.is_none() && shard.is_lock_free() && commands.iter().all(is_here) {
-            let mut reply = format!("*{}\r\n", commands.len()).into_bytes();
-            let steps = commands.iter().map(Queued::step);
-            shard.run_block(steps, operation.db, caller, &mut reply, |_, _, _| {});
-            shard.end_block();
-            self.post_events(core);
-            return self.reply(origin, reply);
-        }
-        let home =
-            |queued: &Queued| match plan(queued.entry, &queued.args.as_args(), &self.map, core) {
-                Plan::Shard(shard) if !queued.entry.command.run.is_script() => Some(shard),
-                _ => None,
-            };
-        if watched.is_none()
-            && let Some(shard) = commands.first().and_then(home)
-            && shard != core
-            && commands.iter().all(|queued| home(queued) == Some(shard))
-            && self.rng.below(4) > 0
-        {
-            let mut packed = Packed::default();
-            for queued in &commands {
-                packed.push(queued.entry, &queued.args.as_args(), Some(shard));
-            }
-            self.figures.hopped_blocks_count += 1;
-            let request = Request {
-                entry: table().find(b"EXEC").expect("good"),
-                db: operation.db,
-                caller,
-                origin,
-            };
-            return self.post(core, shard, Message::Block(request, packed));
-        }
-        let request = BlockRequest {
-            user: None,
-            databases: 16,
-            commands,
-            db: operation.db,
-            caller,
-            watched: watched.filter(|_| self.scenario.mutant != Mutant::IgnoresWatches),
-            here: core,
-            now_ms: NOW_MS,
-            seed: origin.sequence,
-            in_order: self.rng.below(4) == 0,
-            keeps_words: false,
-            is_silent: false,
-        };
-        self.figures.transactions_count += 1;
-        let leaves = |args: &OwnedArgs| {
-            let args = args.as_args();
-            args.is(0, "EVAL") && !Script::parse(&args).stays(&args)
-        };
-        let needs_token = operation.block.iter().any(leaves);
-        let transaction = Transaction::block(request, self.map, &self.hasher);
-        if needs_token {
-            return self.start_with_token(core, transaction, origin);
-        }
-        self.start(core, transaction, origin);
-    }
-
-    /// Carries out a command of a block that concerns its connection.
-    fn run_session(&mut self, core: u16, tx: TxId, db: u16, queued: &Queued) {
-        let args = queued.args.as_args();
-        let (reply, db) = match args.is(0, "SELECT") {
-            true => (b"+OK\r\n".to_vec(), u16::from(args.is(1, "1"))),
-            false => (b"+PONG\r\n".to_vec(), db),
-        };
-        let output = Output::Session {
-            reply,
-            db,
-            caller: Caller::default(),
-            user: None,
-            is_silent: false,
-        };
-        let shard = core;
-        let message = FromShard::Ran {
-            tx,
-            shard,
-            output,
-            trace: None,
-        };
-        self.post(core, core, Message::FromShard(message));
-    }
-
     pub fn start(&mut self, core: u16, transaction: Transaction, origin: Origin) {
         let transaction = match self.scenario.mutant {
             Mutant::ReleasesBeforeLastPhase => transaction.broken(Broken::ReleasesBeforeLastPhase),
@@ -633,7 +383,7 @@ impl Cluster {
         self.begin(core, self.last_tx, transaction, origin);
     }
 
-    fn begin(&mut self, core: u16, tx: TxId, mut transaction: Transaction, origin: Origin) {
+    pub fn begin(&mut self, core: u16, tx: TxId, mut transaction: Transaction, origin: Origin) {
         let mut out = Vec::new();
         let step = transaction.start(core, tx, &mut out);
         for (shard, message) in out {
@@ -839,174 +589,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// A script goes to the core of its keys if they have one in common.
-    fn eval(&mut self, origin: Origin, db: u16, args: &OwnedArgs) {
-        self.figures.scripts_count += 1;
-        let entry = table().resolve(&args.as_args()).expect("good");
-        match plan(entry, &args.as_args(), &self.map, origin.core) {
-            Plan::Shard(shard) if shard != origin.core => {
-                self.post(
-                    origin.core,
-                    shard,
-                    Message::Script(origin, db, args.clone()),
-                );
-            }
-            _ => self.host(origin.core, origin, db, args),
-        }
-    }
-
-    fn host(&mut self, core: u16, origin: Origin, db: u16, args: &OwnedArgs) {
-        let words = args.as_args();
-        let entry = table().resolve(&words).expect("good");
-        let script = Script::parse(&words);
-        let stays = script.stays(&words);
-        let is_free = self.cores[usize::from(core)].shard.is_lock_free();
-        let request = ScriptRequest {
-            command: Queued {
-                denied: None,
-                entry,
-                args: args.clone(),
-            },
-            db,
-            caller: Caller::default(),
-            is_readonly: false,
-            here: core,
-            now_ms: NOW_MS,
-            seed: origin.sequence,
-        };
-        let is_here = plan(entry, &words, &self.map, core) == Plan::Shard(core);
-        let request = if is_free && is_here {
-            match self.run_in_place(core, origin, request, script, stays) {
-                Some(request) => request,
-                None => return,
-            }
-        } else {
-            request
-        };
-        self.figures.transactions_count += 1;
-        let transaction = Transaction::script(request, self.map, &self.hasher);
-        match stays {
-            true => self.start(core, transaction, origin),
-            false => self.start_with_token(core, transaction, origin),
-        }
-    }
-
-    /// Runs a script where its keys are; the request comes back if it must begin anew.
-    fn run_in_place(
-        &mut self,
-        core: u16,
-        origin: Origin,
-        request: ScriptRequest,
-        script: Script,
-        stays: bool,
-    ) -> Option<ScriptRequest> {
-        let mut running = Running::new(script, request.db);
-        let mut in_place = InPlace::new(stays);
-        let mut answer = None;
-        let reply = loop {
-            let call = match running.go_on(answer.take()) {
-                Output::Called {
-                    command,
-                    db,
-                    caller,
-                } => Call {
-                    command,
-                    db,
-                    caller,
-                },
-                Output::Returned { reply, .. } => break reply,
-                _ => unreachable!("a script calls or returns"),
-            };
-            let mut out = Vec::new();
-            let shard = &mut self.cores[usize::from(core)].shard;
-            let called = shard.call_in_place(
-                &mut in_place,
-                &self.map,
-                call.command.entry,
-                call.db,
-                call.caller,
-                &call.command.args.as_args(),
-                &mut out,
-            );
-            match called {
-                Called::Done => answer = Some(out),
-                Called::NeedsToken if self.token.try_take((core, 0)) => {
-                    in_place.has_token = true;
-                    running.again();
-                }
-                Called::Leaves if in_place.has_written => {
-                    self.figures.left_count += 1;
-                    self.last_tx += 1;
-                    let tx = self.last_tx;
-                    let locks = shard.hold(tx, in_place, None);
-                    shard.end_block();
-                    let step = UnderWay::Call(call);
-                    let transaction = Transaction::script_under_way(
-                        request,
-                        core,
-                        locks,
-                        step,
-                        self.map,
-                        &self.hasher,
-                    )
-                    .with_token();
-                    self.cores[usize::from(core)].scripts.insert(tx, running);
-                    self.post_events(core);
-                    self.begin(core, tx, transaction, origin);
-                    return None;
-                }
-                Called::NeedsToken | Called::Leaves => {
-                    self.figures.anew_count += 1;
-                    self.cores[usize::from(core)].shard.end_block();
-                    return Some(request);
-                }
-            }
-        };
-        self.figures.in_place_count += 1;
-        self.cores[usize::from(core)].shard.end_block();
-        self.post_events(core);
-        if in_place.has_token {
-            self.give_token_back(core);
-        }
-        self.reply_from(core, origin, reply);
-        None
-    }
-
-    fn start_with_token(&mut self, core: u16, transaction: Transaction, origin: Origin) {
-        if self.scenario.mutant == Mutant::TakesNoToken {
-            return self.start(core, transaction, origin);
-        }
-        self.last_tx += 1;
-        let tx = self.last_tx;
-        if self.token.take((core, tx)) {
-            return self.begin(core, tx, transaction.with_token(), origin);
-        }
-        self.figures.in_line_count += 1;
-        let in_line = &mut self.cores[usize::from(core)].in_line;
-        in_line.insert(tx, (transaction, origin));
-    }
-
-    fn token_came(&mut self, core: u16, tx: TxId) {
-        let of_core = &mut self.cores[usize::from(core)];
-        if let Some((transaction, origin)) = of_core.in_line.remove(&tx) {
-            return self.begin(core, tx, transaction.with_token(), origin);
-        }
-        let (transaction, _) = of_core.running.get_mut(&tx).expect("it waits");
-        let mut out = Vec::new();
-        transaction.token_came(&mut out);
-        for (shard, message) in out {
-            self.post(core, shard, Message::ToShard(message));
-        }
-    }
-
-    fn give_token_back(&mut self, core: u16) {
-        if let Some((to, tx)) = self.token.give_back() {
-            self.post(core, to, Message::Token(tx));
-        }
-    }
-
     /// The reply of what ran on `core`, to wherever its client is.
-    fn reply_from(&mut self, core: u16, origin: Origin, reply: Vec<u8>) {
+    pub fn reply_from(&mut self, core: u16, origin: Origin, reply: Vec<u8>) {
         if core == origin.core {
             return self.reply(origin, reply);
         }

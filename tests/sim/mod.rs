@@ -3,14 +3,18 @@
 //!     SEED=7 cargo test sim                replays one seed
 //!     SIM_SEEDS=10000 cargo test sim       looks at more (make sim); SIM_FIRST=10000 begins there
 
+mod blocks; // WATCH and EXEC, as their cores know them
 mod checker; // is there an order of the whole history that one server could have answered
 mod cluster; // cores, their shards and the mesh between them
 mod collections; // lists, sets, sorted sets, hashes and streams of that server
+mod figures; // what the seeds reached
 mod model; // one server, plainly
+mod scripts; // scripts, as their cores know them
 mod waiting; // clients that wait, as their cores know them
 mod workload; // what clients send
 
 use cluster::{Cluster, Mutant};
+use figures::Figures;
 use rondo::base::rng::Rng;
 use workload::Family;
 
@@ -44,7 +48,7 @@ impl Scenario {
 }
 
 /// Runs one seed; what went wrong, if anything.
-fn run(seed: u64, mutant: Mutant) -> Result<cluster::Figures, String> {
+fn run(seed: u64, mutant: Mutant) -> Result<Figures, String> {
     let mut cluster = Cluster::new(Scenario::of_seed(seed, mutant));
     let history = cluster.run()?;
     checker::check(&history)?;
@@ -65,7 +69,7 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn histories_are_strictly_serialisable() {
-    let mut total = cluster::Figures::default();
+    let mut total = Figures::default();
     for seed in seeds() {
         match run(seed, Mutant::None) {
             Ok(figures) => total.add(&figures),
@@ -102,7 +106,7 @@ fn histories_are_strictly_serialisable() {
 /// Replies come an element at a time, while others write, wait, run blocks and scripts on the same keys.
 #[test]
 fn long_replies_are_strictly_serialisable() {
-    let mut total = cluster::Figures::default();
+    let mut total = Figures::default();
     for seed in seeds() {
         let mut cluster = Cluster::new(Scenario {
             family: Family::Reads,

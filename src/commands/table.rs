@@ -153,7 +153,7 @@ pub enum Spread {
     Home,
     /// The command is cut into the same command for each shard's keys, replies merged.
     Split(Merge),
-    /// Several phases over several shards; the program is in `router/programs.rs`.
+    /// Several phases over several shards; the program is in `router/programs/`.
     Gather(Program),
     /// All shards run it as it is, replies merged.
     EveryShard(Merge),

@@ -4,7 +4,7 @@
 //!
 //! Promises  a lookup never yields a key past its deadline: it removes it and counts it. Time stands still within a
 //!           batch: only [`Keyspace::set_now`] moves it.
-//! Not here  argv and replies: `commands`; how entries are laid out: `ds/key_table.rs`.
+//! Not here  argv and replies: `commands`; how entries are laid out: `ds/key_table/entry.rs`.
 //! Tests     tests/keyspace/, tests/commands/model.rs.
 #![forbid(unsafe_code)]
 

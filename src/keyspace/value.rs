@@ -1,7 +1,7 @@
 //! What a key holds: strings live in the table, everything else is an [`Object`].
 //!
 //! Promises  a value taken out ([`Moved`]) is whole and may go to another core.
-//! Not here  how strings are laid out: `ds/key_table.rs`.
+//! Not here  how strings are laid out: `ds/key_table/entry.rs`.
 
 use super::Collection;
 use crate::base::number::parse_i64;

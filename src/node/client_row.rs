@@ -1,7 +1,7 @@
 //! A connection as CLIENT LIST shows it.
 //!
 //! Not here  the row's text: `node/clients.rs`. Which connections are shown: `node/search.rs`.
-//! Tests     tests/server/clients.rs.
+//! Tests     tests/server/client.rs.
 
 use super::clients::{ClientFlags, ClientRow};
 use super::connection::{Blocked, Connection, Large};

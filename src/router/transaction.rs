@@ -14,7 +14,7 @@
 //!
 //! Promises  a state machine without I/O, clock or randomness; messages of an earlier try are ignored; when it is
 //!           done, every shard has released its locks or has a message under way that makes it do so.
-//! Not here  what the phases are: `router/programs.rs`.
+//! Not here  what the phases are: `router/programs/`.
 //! Tests     tests/sim/.
 
 use std::sync::Arc;

@@ -73,6 +73,12 @@ impl SharedBytes {
         Ok((whole.expect("it is a T, and held here alone"), range))
     }
 
+    /// A clone of the whole, and which part of it these bytes are, where it is a `T`.
+    pub fn clone_whole<T: Whole + Clone>(&self) -> Option<(T, Range<usize>)> {
+        let whole = Arc::clone(&self.whole).into_any().downcast::<T>().ok()?;
+        Some((T::clone(&whole), self.range()))
+    }
+
     fn range(&self) -> Range<usize> {
         self.start as usize..(self.start + self.length) as usize
     }

@@ -41,7 +41,8 @@ pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
         + connection.large.as_ref().map_or(0, Large::bytes_count)
         + connection.held.as_ref().map_or(0, |held| held.len());
     // Redis has a buffer of fixed size, and a list of such for what does not fit.
-    let in_buffer_bytes = connection.output.len().min(REPLY_BUFFER_BYTES);
+    let own_bytes = connection.output.len() + connection.lent_bytes();
+    let in_buffer_bytes = own_bytes.min(REPLY_BUFFER_BYTES);
     let behind_bytes = connection.output_bytes() - in_buffer_bytes;
     let block = connection.block.as_deref();
     let open_block = block.filter(|block| block.is_open);

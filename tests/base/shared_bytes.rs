@@ -1,5 +1,6 @@
 //! Parts of a whole, and who may have it back.
 
+use bytes::Bytes;
 use rondo::base::shared_bytes::SharedBytes;
 
 #[test]
@@ -24,6 +25,16 @@ fn the_last_holder_gets_the_whole_and_no_other() {
     let part = part.try_own::<String>().expect_err("it is no string");
     let (whole, range) = part.try_own::<Vec<u8>>().expect("nobody else holds it");
     assert_eq!((whole.as_ptr(), whole.len(), range), (place, 10, 2..8));
+}
+
+#[test]
+fn a_whole_is_cloned_whoever_holds_it() {
+    let whole = Bytes::from(b"0123456789".to_vec());
+    let part = SharedBytes::new(whole.clone()).slice(2..8);
+    let _other = part.clone();
+    let (again, range) = part.clone_whole::<Bytes>().expect("it is such");
+    assert_eq!((again.as_ptr(), range), (whole.as_ptr(), 2..8));
+    assert!(part.clone_whole::<Vec<u8>>().is_none());
 }
 
 #[test]

@@ -512,6 +512,32 @@ fn lent_strings_stay_what_they_were() {
     }
 }
 
+/// One that is lent and handed over in turns (GET and RENAME) stays one handle on one string: as many around each other as there
+/// were turns would be dropped one within the other.
+#[test]
+fn strings_that_are_lent_and_handed_over_are_wrapped_once() {
+    let hasher = KeyHasher::with_seed(1);
+    let hash = hasher.hash(b"k");
+    let mut table: KeyTable<Numbers> = KeyTable::new(hasher.clone());
+    for way in 0..2 {
+        let value = match way {
+            0 => NewValue::Shared(Bytes::from(vec![b'v'; 20_000])),
+            _ => NewValue::Received(SharedBytes::copy_of(&[b'v'; 20_000])),
+        };
+        table.insert(hash, b"k", value, None);
+        for _ in 0..200_000 {
+            let lent = table.get_mut(hash, b"k").unwrap().lend();
+            assert_eq!(lent.map_or(0, |lent| lent.len()), 20_000);
+            let Some((OwnedValue::Str { bytes, .. }, None)) = table.take(hash, b"k") else {
+                panic!("a string")
+            };
+            table.insert(hash, b"k", NewValue::Shared(bytes), None);
+        }
+        assert!(table.remove(hash, b"k"));
+    }
+    assert_eq!(table.used_bytes(), 0);
+}
+
 /// What has room to grow is copied, or that would be kept as long as it is held.
 #[test]
 fn strings_with_much_room_are_not_lent() {

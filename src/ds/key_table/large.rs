@@ -198,7 +198,12 @@ impl Large {
         match self {
             Self::Owned(bytes) => bytes.into(),
             Self::Buffered(buffered) => Bytes::from_owner(*buffered),
-            Self::Received(bytes) => Bytes::from_owner(bytes),
+            // What had been handed over before it was lent is handed over as it was: around each other they would be more with every
+            // turn of that.
+            Self::Received(string) => match string.clone_whole::<Bytes>() {
+                Some((bytes, range)) => bytes.slice(range),
+                None => Bytes::from_owner(string),
+            },
             Self::Shared(bytes) => bytes,
         }
     }

@@ -681,6 +681,45 @@ fn flushall_ends_a_snapshot_and_makes_an_empty_one() {
     assert_eq!(client.ask("DBSIZE").integer(), 0);
 }
 
+/// Its file is no BGSAVE, however many ask for one and whenever the tick comes: nothing is begun when some shards are empty only,
+/// to be ended by the rest.
+#[test]
+fn flushall_is_no_bgsave() {
+    let server = Server::start(2, &["--save", "3600 1000000"]);
+    let mut clients: Vec<Client> = (0..3).map(|_| server.client()).collect();
+    for _ in 0..60 {
+        for client in &mut clients {
+            client.send(b"MSET a 1 b 2 c 3\r\nFLUSHALL\r\n");
+        }
+        for client in &mut clients {
+            assert_eq!(client.replies(2), [ok(), ok()]);
+        }
+    }
+    assert_eq!(server.info("persistence", "rdb_saves"), "0");
+    let log = server.log();
+    assert!(!log.contains("Background saving started"), "{log}");
+}
+
+/// A script that has emptied all and fails asks for no file: it comes by itself.
+#[test]
+fn what_a_failing_script_has_flushed_is_saved_after_it() {
+    let options = ["--save", "3600 1000000"];
+    let mut server = Server::start(2, &options);
+    let mut client = server.client();
+    assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+    assert_eq!(client.ask("SAVE"), ok());
+    let script = "redis.call('flushall'); return redis.error_reply('ERR no')";
+    let reply = client.run(&[b"EVAL", script.as_bytes(), b"0"]);
+    assert_eq!(reply, error("ERR no"));
+    wait_for("a file is begun", || {
+        server.info("persistence", "rdb_saves") == "2"
+    });
+    wait_for_save(&server);
+    server.signal("KILL");
+    assert!(server.restart(2, &options), "{}", server.log());
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(0));
+}
+
 /// The same in a block and in a script, wherever it runs; FLUSHDB is a change like any other.
 #[test]
 fn flushall_in_a_block_or_a_script_replies_when_the_empty_file_is_there() {

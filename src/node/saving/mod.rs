@@ -46,6 +46,8 @@ use crate::persist::Holds;
 
 /// After a failure the next try waits so long.
 const RETRY_AFTER_MS: i64 = 5_000;
+/// A FLUSHALL has ended by then, and has asked for its file.
+const FLUSH_MS_MAX: i64 = 1_000;
 /// Who comes while a server loads at start is accepted after so long, to be told of it.
 const CALLERS_WAIT_MAX: Duration = Duration::from_millis(500);
 
@@ -112,8 +114,10 @@ pub struct Saving {
     pub(super) reloading: Reloading,
     pub(super) stop: Option<Stop>,
     has_failed: bool,
-    /// Of all cores, as it was seen last.
+    /// Of all cores, as it was when all had their file, or were to.
     flushes_count: u64,
+    /// As it was seen last, and since when.
+    flushes_seen: (u64, i64),
     tried_ms: i64,
     /// Seconds of the snapshot that is being made when its progress was told last.
     told_seconds: u64,
@@ -302,7 +306,7 @@ impl Core {
 
     fn emptied(&mut self, asked: Asked) {
         self.tell_changes();
-        self.look_at_flushes();
+        self.saving.flushes_count = self.flushes_count();
         let saving = &self.saving;
         match &saving.job {
             // It has keys that are gone; its end is near. After it comes the empty one.
@@ -331,7 +335,10 @@ impl Core {
                 self.saving.queue.push_back(Then::Emptied(vec![asked]));
             }
             // The logs have it, or somebody waits for what is under way and may be for long: it is saved after that.
-            _ => self.answer(asked.0, asked.1, Answer::Done),
+            _ => {
+                self.saving.is_scheduled |= !self.options.save.is_empty();
+                self.answer(asked.0, asked.1, Answer::Done);
+            }
         }
     }
 
@@ -737,14 +744,31 @@ impl Core {
     }
 
     /// Core 0: what FLUSHALL removed is not to come back from the file of before, where there are save points.
+    ///
+    /// It asks for that itself when it has ended, but where a script fails or its client goes: those have it made a while after it. A
+    /// file that was begun when only some shards were empty would be ended by the rest of them, and be counted and told of.
     fn look_at_flushes(&mut self) {
-        let cores = self.mesh.board().cores.iter();
-        let count = cores
-            .map(|core| core.flushes_count.load(Ordering::Relaxed))
-            .sum();
-        if std::mem::replace(&mut self.saving.flushes_count, count) != count {
-            self.saving.is_scheduled |= !self.options.save.is_empty();
+        let count = self.flushes_count();
+        let saving = &mut self.saving;
+        if count == saving.flushes_count {
+            return;
         }
+        if saving.flushes_seen.0 != count {
+            saving.flushes_seen = (count, self.now_ms);
+        }
+        let is_soon = (0..FLUSH_MS_MAX).contains(&(self.now_ms - saving.flushes_seen.1));
+        if !is_soon {
+            saving.flushes_count = count;
+            saving.is_scheduled |= !self.options.save.is_empty();
+        }
+    }
+
+    /// How often shards were emptied, over all cores.
+    fn flushes_count(&self) -> u64 {
+        let cores = self.mesh.board().cores.iter();
+        cores
+            .map(|core| core.flushes_count.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// Whether who comes is accepted only when what is loaded at start is there: mostly it soon is, and then nobody has to be told.

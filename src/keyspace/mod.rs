@@ -559,6 +559,11 @@ impl Keyspace {
         self.databases[db].table.shape(chains)
     }
 
+    /// How many places for keys the table of database `db` has.
+    pub fn places_count(&self, db: usize) -> u64 {
+        self.databases[db].table.places_count()
+    }
+
     /// Whether this shard owns `key`.
     #[inline]
     pub fn owns(&self, key: &[u8]) -> bool {

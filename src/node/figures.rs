@@ -163,7 +163,7 @@ impl Wanted {
     pub const SAVING: Self = Self(1 << 11);
     /// The CPU time of its thread.
     pub const CPU: Self = Self(1 << 12);
-    /// Places of the tables of each database.
+    /// Places for keys in the tables of each database.
     pub const PLACES: Self = Self(1 << 13);
 
     /// Both.
@@ -224,7 +224,7 @@ pub struct CoreFigures {
     pub databases: Vec<DatabaseInfo>,
     /// Keys of each database, and the bytes of what leads to them.
     pub tables: Vec<(u64, u64)>,
-    /// Places of each database's table, where they were asked for.
+    /// Places for keys in each database's table, where they were asked for.
     pub places: Vec<u64>,
     /// Sizes of its keys by database, where they were asked for.
     pub sizes: Vec<Sizes>,

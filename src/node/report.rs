@@ -108,9 +108,7 @@ impl Core {
         }
         if wanted.has(Wanted::PLACES) {
             let databases = 0..keys.databases_count();
-            figures.places = databases
-                .map(|db| keys.table_shape(db, false).places)
-                .collect();
+            figures.places = databases.map(|db| keys.places_count(db)).collect();
         }
         if wanted.has(Wanted::SIZES) {
             figures.sizes = keys.sizes();

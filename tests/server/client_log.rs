@@ -134,6 +134,16 @@ fn what_there_is_is_told_now_and_then() {
         assert_eq!(client.ask("SET one 1"), ok());
         assert_eq!(client.ask("CONFIG SET loglevel verbose"), ok());
         says(&server, " - DB 0: 21 keys (1 volatile) in ", " slots HT.");
+        let log = server.log();
+        let (_, end) = log.split_once("(1 volatile) in ").expect("it was told");
+        let (slots, _) = end.split_once(' ').expect("a number");
+        // As in Redis, each is the place of one key.
+        assert!(
+            slots
+                .parse()
+                .is_ok_and(|count: u32| (21..=21 * 8 * threads as u32).contains(&count)),
+            "{slots}"
+        );
         says(&server, " - DB 3: 1 keys (0 volatile) in ", " slots HT.");
         assert!(!server.log().contains("clients connected"));
         assert_eq!(client.ask("CONFIG SET loglevel debug"), ok());

@@ -90,6 +90,11 @@ impl<T: HeapSize> KeyTable<T> {
         shape
     }
 
+    /// Places for entries: those of all buckets.
+    pub fn places_count(&self) -> u64 {
+        self.shape(false).places * bucket::SLOTS as u64
+    }
+
     /// A uniformly random entry; `random` yields 64 random bits a call.
     ///
     /// - Cost: two or three draws on average, each of which may touch a bucket.

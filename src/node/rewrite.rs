@@ -393,6 +393,15 @@ impl Core {
         self.saving.rewriting.is_beginning
     }
 
+    /// Core 0: whether a start would find other logs than those that wait for their first base, or cannot tell.
+    pub(super) fn has_older_logs(&self) -> bool {
+        let store = self.saving.rewriting.store.as_ref();
+        store.is_some_and(|store| {
+            let is_empty = |manifest: Manifest| manifest.epochs.is_empty();
+            !store.dir.manifest().is_ok_and(is_empty)
+        })
+    }
+
     /// Core 0: whether the logs count for nothing yet.
     fn note_lacking_base(&self, is_lacking: bool) {
         let board = self.mesh.board();

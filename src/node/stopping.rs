@@ -4,7 +4,8 @@
 //!
 //! | what comes | while | then |
 //! |---|---|---|
-//! | SHUTDOWN, SIGTERM, SIGINT | logs that were turned on have no base in force | refused, unless it is forced: a start would find no key |
+//! | SHUTDOWN, SIGTERM, SIGINT | the first base of logs that were turned on is being written | refused, unless it is forced: a start would find no key |
+//! | the same | that base has not begun, or has failed | it ends if it saves and there are no older logs: a start finds the file; else as above |
 //! | the same | a log cannot be written, and writes were answered before they were in it (not with `always`) | refused, unless it is forced |
 //! | the same | a shutdown saves | it ends with that one; FORCE counts for both |
 //! | SHUTDOWN NOSAVE | a shutdown saves | both end without the file: what it waits for may be a script that never ends |
@@ -201,7 +202,10 @@ impl Core {
         let saves = wish.saves.unwrap_or(!self.options.save.is_empty());
         let is_loading = self.gate & GATE_LOADING != 0;
         let lacks_base = self.mesh.board().lacks_base.load(Ordering::SeqCst);
-        if lacks_base && !self.stopping {
+        // As in Redis, a file has all that a base would have that has not begun; and with logs turned on, too, a start finds it.
+        let makes_file = saves && !is_loading && !self.is_rewriting();
+        let loses_none = || makes_file && !self.has_older_logs();
+        if lacks_base && !self.stopping && !loses_none() {
             if !wish.is_forced {
                 tracing::warn!(
                     "Writing initial AOF, can't exit. SHUTDOWN FORCE ends the process all the same, and what the logs would hold \

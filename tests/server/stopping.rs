@@ -73,6 +73,49 @@ fn nothing_ends_a_process_whose_logs_wait_for_a_base() {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
+/// Where it saves on its way there is nothing to lose: the first base has not begun while a snapshot is being made.
+#[test]
+fn a_process_whose_logs_wait_for_a_snapshot_ends_when_it_saves() {
+    for by_signal in [false, true] {
+        let save = if by_signal { "3600 1000000" } else { "" };
+        let options = [&["--save", save], SLOW, DEBUG].concat();
+        let mut server = Server::start(2, &options);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 20000 key 100");
+        client.send(b"BGSAVE\r\nCONFIG SET appendonly yes\r\nSET after 1\r\n");
+        assert_eq!(client.replies(3)[1..], [ok(), ok()]);
+        // The snapshot goes on as it began.
+        assert_eq!(client.ask("CONFIG SET rdb-key-save-delay 0"), ok());
+        let scheduled = server.info("persistence", "aof_rewrite_scheduled");
+        assert_eq!(scheduled, "1", "the snapshot ended too soon for this test");
+        match by_signal {
+            true => server.signal("TERM"),
+            false => client.send(b"SHUTDOWN SAVE\r\n"),
+        }
+        let end = server.wait_for_the_end();
+        assert_eq!(end.code(), Some(0), "{}", server.log());
+        for (threads, options) in [(3, &[] as &[&str]), (1, LOGS)] {
+            assert!(server.restart(threads, options), "{}", server.log());
+            assert_eq!(server.client().ask("DBSIZE"), Value::Integer(20_001));
+            server.signal("KILL");
+        }
+    }
+}
+
+/// Where there are older logs a start would take those for all there is.
+#[test]
+fn no_file_takes_the_place_of_a_base_where_there_are_older_logs() {
+    let options = [LOGS, &["--save", "3600 1000000"], SLOW, DEBUG].concat();
+    let mut server = Server::start(2, &options);
+    let mut client = server.client();
+    client.ask("DEBUG POPULATE 20000 key 100");
+    assert_eq!(client.ask("CONFIG SET appendonly no"), ok());
+    client.send(b"BGSAVE\r\nCONFIG SET appendonly yes\r\nSHUTDOWN\r\n");
+    assert_eq!(client.replies(3)[1..], [ok(), refused()]);
+    assert_eq!(client.ask("CONFIG SET appendonly no"), ok());
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
 #[test]
 fn force_ends_a_process_whose_logs_have_no_base() {
     let options = [&["--save", ""], SLOW, DEBUG].concat();

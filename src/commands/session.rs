@@ -133,11 +133,6 @@ impl ReplyMode {
         self.has(Self::OFF) || self.has(Self::SKIPS)
     }
 
-    /// Whether nothing but messages is sent until ON.
-    pub fn is_off(self) -> bool {
-        self.has(Self::OFF)
-    }
-
     /// Between commands: whether what is sent now is.
     #[inline]
     pub fn sends(self) -> bool {

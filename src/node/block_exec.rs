@@ -392,9 +392,10 @@ impl Core {
             return; // Whatever block is open is another one.
         }
         if let Some(args) = running.untold
-            && let Some(connection) = self.connections.borrow(token)
+            && let Some(mut connection) = self.connections.borrow(token)
         {
             self.tell_of_request(&connection, entry, &args.as_args());
+            self.show_behind_own(token, &mut connection);
             self.connections.restore(token, connection);
         }
         self.forget_block(token);

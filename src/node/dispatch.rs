@@ -170,7 +170,7 @@ impl Core {
             if let Some(error) = needs_no_keys(entry, &connection.session) {
                 return self.refuse(connection, Some(entry), &error);
             }
-            self.show_monitors(Some((token, &mut *connection)));
+            self.show_before_own(token, connection);
         }
         if connection.block.is_some()
             && let Some(dispatched) = self.queue(connection, entry, args)
@@ -220,6 +220,7 @@ impl Core {
         let is_large = args.bytes().len() as u64 >= self.thresholds.request_bytes;
         if (self.slow.is_some() | self.monitored | is_large) && dispatched == Dispatched::Taken {
             self.note_request(connection, entry, args);
+            self.show_behind_own(token, connection);
         }
         dispatched
     }

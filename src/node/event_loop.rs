@@ -244,7 +244,7 @@ impl CoreLoop {
         self.core.settle();
         walks[5] = self.core.go_on_copying();
         if !self.core.monitors.is_empty() {
-            self.core.show_monitors(None);
+            self.core.show_monitors();
         }
         self.core.release_withheld();
         self.core.end_silence();

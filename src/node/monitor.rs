@@ -18,6 +18,7 @@ use super::core::Core;
 use super::message::Message;
 use super::ring::Token;
 use crate::commands::redact::for_each_shown;
+use crate::commands::session::ReplyMode;
 use crate::commands::{Entry, Flags};
 use crate::resp::Args;
 
@@ -130,22 +131,47 @@ impl Core {
     }
 
     /// Gives this core's monitors what has happened; once a turn.
-    ///
-    /// - `own`: one of them that is out of its place, before a request of its own: what that changes concerns lines to come.
+    pub(super) fn show_monitors(&mut self) {
+        self.show_monitors_and(None);
+    }
+
+    /// A monitor is about to ask for something: what that changes concerns lines to come.
+    pub(super) fn show_before_own(&mut self, token: Token, connection: &mut Connection) {
+        let is_shown = sees_lines(connection);
+        self.show_monitors_and(Some((token, connection, is_shown)));
+    }
+
+    /// The line of a monitor's own request, where replies are kept back, is seen as its reply is: not that of one that is skipped,
+    /// but that of CLIENT REPLY SKIP.
     #[cold]
-    pub(super) fn show_monitors(&mut self, mut own: Option<(Token, &mut Connection)>) {
+    pub(super) fn show_behind_own(&mut self, token: Token, connection: &mut Connection) {
+        let mode = connection.session.reply_mode;
+        if connection.session.monitoring && mode != ReplyMode::ON {
+            self.show_monitors_and(Some((token, connection, !mode.is_silent())));
+        }
+    }
+
+    /// - `own`: one of them that is out of its place, and whether it is shown this.
+    #[cold]
+    fn show_monitors_and(&mut self, mut own: Option<(Token, &mut Connection, bool)>) {
         let lines = self.mesh.board().watch.monitors.take(usize::from(self.id));
         if lines.is_empty() {
             return;
         }
         for token in self.monitors.clone() {
-            let connection = match &mut own {
-                Some((of, connection)) if *of == token => Some(&mut **connection),
-                _ => self.connections.get_mut(token),
+            let (connection, is_shown) = match &mut own {
+                Some((of, connection, is_shown)) if *of == token => {
+                    (Some(&mut **connection), *is_shown)
+                }
+                _ => {
+                    let connection = self.connections.get_mut(token);
+                    let is_shown = connection.as_deref().is_some_and(sees_lines);
+                    (connection, is_shown)
+                }
             };
             if let Some(connection) = connection
                 && !connection.close_after_output
-                && !connection.session.reply_mode.is_off()
+                && is_shown
             {
                 connection.output.extend_from_slice(&lines);
                 self.mark_dirty(token);
@@ -160,7 +186,7 @@ impl Core {
 
     /// MONITOR, last step: whether it is one from now on. Who was one gets no reply, as in Redis.
     pub(super) fn begin_monitor(&mut self, token: Token) -> bool {
-        self.show_monitors(None);
+        self.show_monitors();
         match self.connections.get_mut(token) {
             Some(connection) if !connection.closed && !connection.session.monitoring => {
                 connection.session.monitoring = true;
@@ -191,6 +217,11 @@ impl Core {
         self.mesh.board().watch.monitors.leave(usize::from(self.id));
         self.tell_of_monitors();
     }
+}
+
+/// Whether a monitor is shown what others do now: not while replies are off, nor from CLIENT REPLY SKIP to the end of what that skips.
+fn sees_lines(connection: &Connection) -> bool {
+    connection.session.reply_mode.sends() && !connection.silent_reply
 }
 
 /// A word as MONITOR shows it, in double quotes; what is added is ASCII.

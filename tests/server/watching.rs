@@ -178,6 +178,53 @@ fn who_monitors_is_answered_once_and_shown_nothing_with_replies_off() {
     }
 }
 
+/// From CLIENT REPLY SKIP to the end of what that skips a monitor is shown nothing, as by Redis: not what others do, nor its own.
+#[test]
+fn who_monitors_is_not_shown_what_is_skipped() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut monitor = server.client();
+        let mut client = server.client();
+        let id = monitor.ask("CLIENT ID").integer();
+        assert_eq!(monitor.ask("MONITOR"), ok());
+        let mut says = |monitor: &mut Client, lines: &str, last: &str| {
+            monitor.send(lines.as_bytes());
+            let last = format!("cmd={last} ");
+            eventually(&last, || client.ask("CLIENT LIST").text().contains(&last));
+            client.ask(&format!("GET behind:{}", last.trim_end()));
+        };
+        says(&mut monitor, "CLIENT REPLY SKIP\r\n", "client|reply");
+        says(&mut monitor, "PING\r\n", "ping");
+        let skip = "[0 \"CLIENT\" \"REPLY\" \"SKIP\"";
+        assert_eq!(without_time(&mut monitor), skip, "{threads}");
+        let seen = "[0 \"GET\" \"behind:cmd=ping\"";
+        assert_eq!(without_time(&mut monitor), seen, "{threads}");
+        says(&mut monitor, "CLIENT REPLY SKIP\r\nWAIT 1 0\r\n", "wait");
+        let unblock = format!("CLIENT UNBLOCK {id}");
+        assert_eq!(server.client().ask(&unblock), Value::Integer(1));
+        monitor.send(b"ECHO x\r\n");
+        assert_eq!(without_time(&mut monitor), skip, "{threads}");
+        assert_eq!(monitor.reply(), bulk("x"), "{threads}");
+        let own = "[0 \"ECHO\" \"x\"";
+        assert_eq!(without_time(&mut monitor), own, "{threads}");
+        // What EXEC replies has no bytes for what is not said in it, so it is no reply by itself.
+        let until = |monitor: &mut Client, end: &str| {
+            let mut text = String::new();
+            while !text.ends_with(end) {
+                text.push(char::from(monitor.raw(1)[0]));
+            }
+            text
+        };
+        monitor.send(b"MULTI\r\nCLIENT REPLY SKIP\r\nPING\r\nEXEC\r\n");
+        until(&mut monitor, "] \"EXEC\"\r\n");
+        server.client().ask("GET behind:exec");
+        says(&mut monitor, "ECHO y\r\n", "echo");
+        let text = until(&mut monitor, "\"behind:cmd=echo\"\r\n");
+        assert!(!text.contains("behind:exec"), "{text}");
+        assert!(!text.contains("\"ECHO\""), "{text}");
+    }
+}
+
 /// What a script calls is logged where it was slow, whatever it is and wherever it runs, as nobody's; and once, also where the
 /// script leaves the core that it began on.
 #[test]

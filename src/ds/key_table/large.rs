@@ -20,7 +20,7 @@ const SPARE_PART_OF_LONG: usize = 4;
 /// One that becomes the table's own keeps bytes before it in its buffer, up to this part of its length.
 const HEAD_PART: usize = 8;
 /// A string that is lent takes up to this part of its length more than that: what is not known of it is not accounted for.
-const SPARE_PART_OF_LENT: usize = 16;
+const SPARE_PART_OF_LENT: usize = 64;
 /// A string that grows by this many zeros takes them from the allocator instead of writing them.
 const ZEROS_BYTES_MIN: usize = 1 << 16;
 
@@ -161,15 +161,19 @@ impl Large {
     }
 
     /// The string, for others to hold as well: until the last of them has let go, a change copies it. None where what it lies in
-    /// is much larger than it is, or it has 4 GiB.
+    /// is larger than it is, or has 4 GiB.
     ///
     /// - Cost: no copy; an allocation of some words where it was not shared before.
     pub(super) fn lend(&mut self) -> Option<SharedBytes> {
-        if u32::try_from(self.bytes().len()).is_err() {
-            return None;
-        }
         if let Self::Received(string) = self {
             return Some(string.clone());
+        }
+        let whole_bytes = match self {
+            Self::Buffered(it) => it.buffer.len(),
+            _ => self.bytes().len(),
+        };
+        if u32::try_from(whole_bytes).is_err() {
+            return None;
         }
         let spare_bytes = match self {
             Self::Owned(bytes) => bytes.capacity() - bytes.len(),

@@ -19,7 +19,7 @@ use super::stream_words::{
 };
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group as CommandGroup, KeyAccess, KeySpec,
-    Program, Run, Spread, Touched, Wait,
+    Patience, Program, Run, Spread, Touched, Wait,
 };
 use super::word::integer;
 use crate::base::number::parse_i64;
@@ -479,7 +479,9 @@ fn xreadgroup(
                 delivery.history(after, reply);
             }
             From::New => {
-                let oldest = request.idle_ms_min.map(|idle_ms_min| {
+                let may_claim = call.patience != Patience::Entering;
+                let idle_ms_min = request.idle_ms_min.filter(|_| may_claim);
+                let oldest = idle_ms_min.map(|idle_ms_min| {
                     let claims = delivery.claims(idle_ms_min);
                     (claims, idle_ms_min)
                 });

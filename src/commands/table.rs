@@ -349,6 +349,8 @@ pub enum Patience {
     Denied,
     /// Yes.
     First,
+    /// Yes, and it has found nothing under the same locks: what time alone has brought since is for the next look.
+    Entering,
     /// It has waited, and one of its keys has something for it.
     Again,
 }

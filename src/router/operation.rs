@@ -47,6 +47,11 @@ pub enum Operation {
         /// The words, the name included.
         args: OwnedArgs,
     },
+    /// Takes away a waiter that has entered, under the same locks, although it does not wait; gives [`Output::Count`].
+    Leave {
+        /// Whose.
+        id: u64,
+    },
     /// Removes a key and hands its value over; gives [`Output::Value`].
     Take {
         /// Its database.
@@ -353,7 +358,7 @@ impl Operation {
             | Self::Block { db, .. }
             | Self::Watch { db, .. }
             | Self::Length { db } => *db,
-            Self::HasChanged { .. } | Self::Cut { .. } | Self::Log { .. } => 0,
+            Self::Leave { .. } | Self::HasChanged { .. } | Self::Cut { .. } | Self::Log { .. } => 0,
         }
     }
 

@@ -119,15 +119,14 @@ impl Shard {
                     return Output::Waiting { timeout_ms: None };
                 }
                 let mut reply = Vec::new();
-                let asks = if is_part {
-                    Asks::of_part(entry)
-                } else {
-                    Asks::Never
+                let way = match is_part {
+                    true => (Patience::Entering, Asks::of_part(entry)),
+                    false => (Patience::First, Asks::Never),
                 };
                 // Before a part is entered, the command has been run under the same locks.
                 let before = is_part.then(|| self.keys.begin_again(None));
                 let args = args.as_args();
-                let waited = self.execute_or_enter(&request, &args, &ticket, asks, &mut reply);
+                let waited = self.execute_or_enter(&request, &args, &ticket, way, &mut reply);
                 if let Some(before) = before {
                     self.keys.end_again(before);
                 }
@@ -135,6 +134,10 @@ impl Shard {
                     Waited::No | Waited::Refused | Waited::Reads => Output::Reply(reply),
                     Waited::Yes(timeout_ms) => Output::Waiting { timeout_ms },
                 }
+            }
+            Operation::Leave { id } => {
+                self.forget_waiter(id);
+                Output::Count(0)
             }
             Operation::Take { db, key, caller } => {
                 let key = self.keys.key(&key);

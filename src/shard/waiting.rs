@@ -59,7 +59,8 @@ impl Shard {
     ) -> Waited {
         let length = out.len();
         self.begin_alone();
-        let waited = self.execute_or_enter(request, args, ticket, Asks::Never, out);
+        let first = (Patience::First, Asks::Never);
+        let waited = self.execute_or_enter(request, args, ticket, first, out);
         self.end_alone();
         let is_reading = waited == Waited::No && out.len() == length;
         match is_reading && self.begin_long_read(request, args) {
@@ -74,7 +75,7 @@ impl Shard {
         request: &Request,
         args: &Args<'_>,
         ticket: &WaitTicket,
-        asks: Asks,
+        (patience, asks): (Patience, Asks),
         out: &mut Vec<u8>,
     ) -> Waited {
         let is_limited = self.memory.is_limited;
@@ -83,7 +84,7 @@ impl Shard {
             Reply::new(out, request.caller.protocol).error_bytes(&error.line());
             return Waited::Refused;
         }
-        let waited = self.run_or_wait(request, args, Patience::First, out);
+        let waited = self.run_or_wait(request, args, patience, out);
         if is_limited {
             self.settle_memory(request.db);
         }

@@ -13,7 +13,7 @@ use rondo::router::calls::Queued;
 use rondo::router::programs::block::BlockRequest;
 use rondo::router::wait::WaitRequest;
 use rondo::router::{
-    FromShard, Origin, Plan, ShardId, Step, ToShard, Transaction, WaitTicket, plan,
+    FromShard, Operation, Origin, Plan, ShardId, Step, ToShard, Transaction, WaitTicket, plan,
 };
 use rondo::shard::{CycleBudget, Outcome, Request, Shard};
 
@@ -36,6 +36,8 @@ pub struct Instant {
     pub sent_away_count: usize,
     /// Steps of long readings.
     pub reads_count: usize,
+    /// So much time passes when waiters are about to be entered, the next time.
+    pub late_ms: i64,
     /// After so many of those of a request, so much time passes.
     pub then_waits: Option<(usize, i64)>,
 }
@@ -65,6 +67,7 @@ impl Instant {
             last_tx: 0,
             sent_away_count: 0,
             reads_count: 0,
+            late_ms: 0,
             then_waits: None,
         };
         instant.wait(0);
@@ -218,6 +221,17 @@ impl Instant {
                     &message,
                     ToShard::Release { .. } | ToShard::Run { last: true, .. }
                 );
+                let enters = matches!(
+                    &message,
+                    ToShard::Run {
+                        operation: Operation::Enlist { .. },
+                        ..
+                    }
+                );
+                if enters {
+                    let late_ms = std::mem::take(&mut self.late_ms);
+                    self.wait(late_ms);
+                }
                 self.sent_away_count += usize::from(shard != 0);
                 let shard = &mut self.shards[usize::from(shard)];
                 shard.handle(message);

@@ -81,6 +81,70 @@ fn doubt_is_shared_and_stays() {
     assert!(claim.is_in_doubt());
 }
 
+/// Streams on all shards, each with a group.
+fn streams(server: &mut Instant) -> Vec<String> {
+    let keys: Vec<String> = (0..8).map(|number| format!("x{number}")).collect();
+    for key in &keys {
+        let reply = server.say(&format!("XGROUP CREATE {key} g $ MKSTREAM"));
+        assert_eq!(reply, "+OK");
+    }
+    keys
+}
+
+/// The reply to XREADGROUP of what is new in all of them.
+fn read(server: &mut Instant, consumer: &str, options: &str, keys: &[String]) -> Vec<u8> {
+    let (all, keys) = (["> "; 8].concat(), keys.join(" "));
+    let line = format!("XREADGROUP GROUP g {consumer} {options} STREAMS {keys} {all}");
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    server.run(&words)
+}
+
+fn waiting_keys_count(server: &Instant) -> usize {
+    let shards = server.shards.iter();
+    shards.map(|shard| shard.waiting_counts().1).sum()
+}
+
+/// What may be claimed only once it has been looked for is not claimed as the client begins to wait: each shard would reply for itself.
+#[test]
+fn nothing_is_claimed_while_waiters_are_entered() {
+    for shards_count in [2, 3, 7] {
+        let mut server = Instant::new(shards_count);
+        let keys = streams(&mut server);
+        for key in &keys {
+            server.say(&format!("XADD {key} 1-1 a b"));
+        }
+        assert!(read(&mut server, "w", "", &keys).starts_with(b"*8"));
+        server.late_ms = 5;
+        let reply = read(&mut server, "z", "BLOCK 100 CLAIM 3", &keys);
+        assert_eq!(reply, b"*-1\r\n", "it waits");
+        assert_eq!(server.late_ms, 0);
+        for key in &keys {
+            let pending = server.say(&format!("XPENDING {key} g"));
+            assert!(pending.contains("\"w\"") && !pending.contains("\"z\""));
+        }
+        assert_eq!(waiting_keys_count(&server), 0);
+    }
+}
+
+/// A stream expires when it has been looked at: the client is told, and no waiter is left on any shard.
+#[test]
+fn who_does_not_wait_after_all_leaves_no_waiter() {
+    for shards_count in [2, 3, 7] {
+        let mut server = Instant::new(shards_count);
+        let keys = streams(&mut server);
+        for key in &keys {
+            assert_eq!(server.say(&format!("PEXPIRE {key} 3")), ":1");
+            server.late_ms = 5;
+            let reply = read(&mut server, "c", "BLOCK 100", &keys);
+            assert!(reply.starts_with(b"-NOGROUP"), "{key}");
+            assert_eq!(server.late_ms, 0);
+            assert_eq!(waiting_keys_count(&server), 0, "{key}");
+            let again = server.say(&format!("XGROUP CREATE {key} g $ MKSTREAM"));
+            assert_eq!(again, "+OK");
+        }
+    }
+}
+
 /// Each shard logs the consumer that a wait makes: one that gave its locks back with that could serve a client of whom nobody knows
 /// yet that he waits, and he would wait for ever. (`Instant` looks.)
 #[test]
@@ -88,17 +152,9 @@ fn no_shard_gives_its_locks_back_before_the_client_waits() {
     for shards_count in [2, 3, 7] {
         let mut server = Instant::new(shards_count);
         server.begin_logs(Policy::Always);
-        let keys: Vec<String> = (0..8).map(|number| format!("x{number}")).collect();
-        for key in &keys {
-            let reply = server.say(&format!("XGROUP CREATE {key} g $ MKSTREAM"));
-            assert_eq!(reply, "+OK");
-        }
+        let keys = streams(&mut server);
         for consumer in ["new", "new", "other"] {
-            let keys = keys.join(" ");
-            let all = ["> "; 8].concat();
-            let line = format!("XREADGROUP GROUP g {consumer} BLOCK 100 STREAMS {keys} {all}");
-            let words: Vec<&str> = line.split_ascii_whitespace().collect();
-            assert_eq!(server.run(&words), b"*-1\r\n");
+            assert_eq!(read(&mut server, consumer, "BLOCK 100", &keys), b"*-1\r\n");
         }
     }
 }

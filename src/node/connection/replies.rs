@@ -251,17 +251,15 @@ impl Connection {
 
     /// As [`Connection::fill`], for a long reply in a buffer of its own, or with a string that lies elsewhere: it leaves as it is
     /// where it is the next.
-    pub fn fill_whole(&mut self, sequence: u64, reply: Outgoing, ran_at: u64) {
+    pub fn fill_whole(&mut self, sequence: u64, mut reply: Outgoing, ran_at: u64) {
         let is_next = sequence == self.first_sequence
             && matches!(self.slots.front(), Some(Slot::Pending { silent: false }))
             && self.news.is_none();
-        let is_lent = reply.lent_bytes() > 0;
-        let leaves = is_next
-            && match is_lent {
-                true => self.may_borrow(),
-                false => self.output.is_empty(),
-            };
-        if !leaves {
+        if !self.may_borrow() {
+            reply = reply.into_bytes().into();
+        }
+        let may_join = self.output.is_empty() || reply.lent_bytes() > 0;
+        if !is_next || !may_join {
             return self.fill(sequence, &reply.into_bytes(), ran_at);
         }
         self.reply_bytes = reply.len().max(self.reply_bytes - self.reply_bytes / 16);

@@ -75,6 +75,8 @@ pub(super) struct Wait {
     /// It moves elements: its timeout, since no handler here parses it.
     moves: Option<Option<u64>>,
     is_entering: bool,
+    /// It does not wait after all; those that have entered leave first.
+    ended: Option<Next>,
 }
 
 impl Wait {
@@ -90,6 +92,7 @@ impl Wait {
             ticket,
             moves,
             is_entering: false,
+            ended: None,
         }
     }
 
@@ -142,6 +145,9 @@ impl Program for Wait {
             let next = self.inner.next(outputs);
             return self.or_enter(next);
         }
+        if let Some(ended) = self.ended.take() {
+            return ended;
+        }
         let mut shards = Vec::with_capacity(outputs.len());
         let mut timeout_ms = self.moves.unwrap_or_default();
         let mut ended = None;
@@ -151,7 +157,8 @@ impl Program for Wait {
                     shards.push(shard);
                     timeout_ms = timeout_ms.or(given);
                 }
-                // It does not wait after all (XREAD without BLOCK), its words are wrong, or one shard has no room.
+                // It does not wait after all (XREAD without BLOCK), its words are wrong, one shard has no room, or a key with its
+                // group has expired since it was looked at.
                 Output::Reply(reply) => ended = ended.or(Some(Next::Done(reply))),
                 Output::Error(error) => ended = ended.or(Some(Next::Done(error_reply(&error)))),
                 _ => ended = ended.or(Some(unexpected())),
@@ -160,7 +167,13 @@ impl Program for Wait {
         if let Some(ended) = ended {
             // Where it has entered all the same it waits for nothing.
             self.ticket.claim.end();
-            return ended;
+            if shards.is_empty() {
+                return ended;
+            }
+            self.ended = Some(ended);
+            let id = self.ticket.id;
+            let leave = |shard| (shard, Operation::Leave { id }, false);
+            return Next::Phase(shards.into_iter().map(leave).collect());
         }
         Next::Wait { shards, timeout_ms }
     }

@@ -113,7 +113,8 @@ impl AclLog {
         let latest = |part: &AclLog| part.entries.front().map(|entry| entry.updated_ms);
         let length_max = (parts.iter().max_by_key(|part| latest(part))).map(|part| part.length_max);
         let mut all: Vec<LogEntry> = parts.into_iter().flat_map(|part| part.entries).collect();
-        all.sort_by_key(|entry| std::cmp::Reverse((entry.updated_ms, entry.id)));
+        // Of what came in the same millisecond a core knows the order; a number tells only when the first of its like came.
+        all.sort_by_key(|entry| std::cmp::Reverse(entry.updated_ms));
         let mut joined: Vec<LogEntry> = Vec::new();
         for entry in all {
             let is_alike = |known: &&mut LogEntry| {
@@ -176,5 +177,30 @@ impl LogEntry {
             reply.bulk(name.as_bytes());
             reply.integer(number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry keeps its number when it is counted again, and is the latest all the same.
+    #[test]
+    fn entries_of_one_millisecond_are_in_the_order_they_were_denied_in() {
+        let denial = |object: &[u8]| Denial {
+            reason: Reason::Command,
+            context: Context::TopLevel,
+            object: object.to_vec(),
+            user: b"alice".to_vec(),
+        };
+        let mut log = AclLog::default();
+        for (id, object) in [(0, b"get"), (1, b"set"), (2, b"get")] {
+            log.add(denial(object), Vec::new(), 1_000, 128, || id);
+        }
+        let shown: Vec<(Vec<u8>, u64)> = AclLog::merged(vec![AclLog::default(), log])
+            .into_iter()
+            .map(|entry| (entry.denial.object, entry.count))
+            .collect();
+        assert_eq!(shown, [(b"get".to_vec(), 2), (b"set".to_vec(), 1)]);
     }
 }

@@ -152,7 +152,8 @@ fn xackdel(
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;
-    let found = call.keys.write::<StreamValue>(call.db, &key, no_touch)?;
+    // As in Redis, which asks for the group as a reader does.
+    let found = (call.keys).read_to_change::<StreamValue>(call.db, &key, no_touch)?;
     let named = Named::parse(args, 3)?;
     let group = args.get(2);
     let Some(mut held) = found.filter(|held| held.get().group(group).is_some()) else {

@@ -212,6 +212,13 @@ impl<'a> ReadStreams<'a> {
         self.keys_at
     }
 
+    /// Whether XREAD can read after all its ids, whatever the keys hold.
+    pub fn has_ids_to_read(&self, args: &Args<'_>) -> bool {
+        let ids = args.iter_from(self.keys_at + self.keys_count);
+        let is_readable = |word: &[u8]| matches!(word, b"$" | b"+") || id(word, 0).is_ok();
+        ids.take(self.keys_count).all(is_readable)
+    }
+
     /// Whether it is to wait where there is nothing.
     pub fn blocks(&self) -> bool {
         self.block.is_some()

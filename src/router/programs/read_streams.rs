@@ -28,10 +28,12 @@ pub(super) struct ReadStreams {
     parts: Vec<Part>,
     /// XREADGROUP: what it reads changes the groups.
     is_group: bool,
+    /// Nothing is read before all keys are looked at: XREADGROUP, and XREAD that will be refused, which reads no key twice.
+    checks_first: bool,
     is_checked: bool,
     /// XREAD: the shards that gave errors, while they are asked which keys those are about.
     refused: Vec<ShardId>,
-    /// XREADGROUP: the error of the first key, while what was looked up until there is counted.
+    /// Where all is checked first: the error of the first key, while what was looked up until there is counted.
     failed: Option<Vec<u8>>,
     /// The locks are needed after it has read: to wait under them.
     keeps_locks: bool,
@@ -79,6 +81,7 @@ impl ReadStreams {
             budget,
             streams: vec![Vec::new(); keys_count],
             runs,
+            checks_first: is_group || !request.has_ids_to_read(&job.args()),
             job,
             keys_at,
             keys_count,
@@ -430,7 +433,7 @@ fn streams_of(reply: &[u8], protocol: Protocol) -> Option<Vec<&[u8]>> {
 
 impl Program for ReadStreams {
     fn reads(&self) -> Vec<(ShardId, Operation)> {
-        if !self.is_group {
+        if !self.checks_first {
             return self.commands().collect();
         }
         // What it delivers is looked up anew, and counted then.
@@ -447,7 +450,7 @@ impl Program for ReadStreams {
             return Next::Done(error);
         }
         if let Some((place, error)) = self.error_of_first_key(&outputs) {
-            if !self.is_group {
+            if !self.checks_first {
                 return Next::Done(error);
             }
             self.failed = Some(error);
@@ -456,7 +459,7 @@ impl Program for ReadStreams {
         if let Some(error) = first_error(&outputs) {
             let errors = outputs.iter().filter(|(_, output)| is_error(output));
             let refused: Vec<_> = errors.map(|(shard, _)| *shard).collect();
-            if self.is_group || !self.refused.is_empty() || refused.len() < 2 {
+            if self.checks_first || !self.refused.is_empty() || refused.len() < 2 {
                 return Next::Done(error);
             }
             self.refused = refused;
@@ -476,7 +479,7 @@ impl Program for ReadStreams {
                 Next::Done(self.reply(streams.filter(|stream| !stream.is_empty())))
             });
         }
-        if self.is_group && !self.is_checked {
+        if self.checks_first && !self.is_checked {
             self.is_checked = true;
             let commands = self.commands();
             let is_last = !self.keeps_locks;

@@ -125,7 +125,7 @@ fn rename_to(
     }
     if let Some(moved) = call.keys.take_value(call.db, &from) {
         let before = call.keys.replaced(call.db, &to);
-        call.keys.put_value(call.db, &to, moved, true);
+        call.keys.put_anew(call.db, &to, moved, true);
         call.tell(Classes::GENERIC, "rename_from", from.bytes);
         call.tell(Classes::GENERIC, "rename_to", to.bytes);
         call.keys.tell_replaced(call.db, before, &to);
@@ -179,6 +179,7 @@ fn copy(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let options = CopyOptions::parse(args, call.db, call.keys.databases_count())?;
+    let no_touch = call.caller.no_touch;
     let (from, to) = (call.keys.key(args.get(1)), call.keys.key(args.get(2)));
     let made = call.keys.take_made().and_then(|it| it.downcast().ok());
     let made = made.and_then(|mut copies: Box<Copies>| copies.pop());
@@ -186,7 +187,7 @@ fn copy(
     let may_take_long = call.is_alone && made.is_none() && is_free;
     if may_take_long && call.keys.begin_copying(call.db, &[from], Some(&to)) {
         // As a copy made at once counts it; it is there.
-        call.keys.lookup_read(call.db, &from, true);
+        call.keys.lookup_read(call.db, &from, no_touch);
         return Ok(Effect::NONE);
     }
     let copy = match made {
@@ -194,11 +195,11 @@ fn copy(
             let is_there = call.keys.lookup_read(call.db, &from, true).is_some();
             is_there.then_some(moved)
         }
-        None => call.keys.clone_value(call.db, &from),
+        None => call.keys.clone_value(call.db, &from, no_touch),
     };
     let before = call.keys.replaced(options.db, &to);
     let copied = match copy {
-        Some(moved) => call.keys.put_value(options.db, &to, moved, options.replace),
+        Some(moved) => call.keys.put_anew(options.db, &to, moved, options.replace),
         None => false,
     };
     if copied {
@@ -226,7 +227,7 @@ fn move_key(
     let is_free = call.keys.lookup_write(call.db, &key, no_touch).is_some()
         && call.keys.lookup_write(to, &key, no_touch).is_none();
     if is_free && let Some(moved) = call.keys.take_value(call.db, &key) {
-        call.keys.put_value(to, &key, moved, false);
+        call.keys.put_anew(to, &key, moved, false);
         call.tell(Classes::GENERIC, "move_from", key.bytes);
         call.keys.tell(to, Classes::GENERIC, "move_to", key.bytes);
     }

@@ -85,6 +85,7 @@ fn smove(
     let is_member = match call.keys.write::<Set>(db, &source, no_touch)? {
         Some(held) => held.get().contains(&member),
         None => {
+            call.keys.lookup_write(db, &destination, no_touch);
             reply.integer(0);
             return Ok(Effect::NONE);
         }

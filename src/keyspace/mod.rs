@@ -494,8 +494,8 @@ impl Keyspace {
     }
 
     /// A copy of what a key holds. Costs a copy of the value; counts as a read.
-    pub fn clone_value(&mut self, db: usize, key: &Key<'_>) -> Option<Moved> {
-        let entry = self.lookup_read(db, key, true)?;
+    pub fn clone_value(&mut self, db: usize, key: &Key<'_>, no_touch: bool) -> Option<Moved> {
+        let entry = self.lookup_read(db, key, no_touch)?;
         Some(Moved::clone_of(
             entry.value(),
             entry.deadline_ms(),
@@ -516,6 +516,12 @@ impl Keyspace {
         put_into(&mut self.databases[db].table, key, moved);
         self.events.tell(db, Classes::NEW, NEW, key.bytes);
         true
+    }
+
+    /// The same for a key that has come to another place: there its access clock begins anew.
+    pub fn put_anew(&mut self, db: usize, key: &Key<'_>, moved: Moved, replace: bool) -> bool {
+        let access = self.access.fresh(self.clock);
+        self.put_value(db, key, Moved { access, ..moved }, replace)
     }
 
     /// A random living key of `db`, uniform over them; expired ones met on the way are removed. While expiry is paused it

@@ -67,6 +67,8 @@ pub enum Operation {
         db: u16,
         /// The key.
         key: Vec<u8>,
+        /// Who asked.
+        caller: Caller,
     },
     /// Copies the values of several keys for a request on another shard; gives [`Output::Values`]. Nothing is counted or
     /// touched.
@@ -316,9 +318,10 @@ impl Operation {
                 guests: Vec::new(),
                 destination: destination.clone(),
             }),
-            Self::Clone { db, key } => Some(Self::Clone {
+            Self::Clone { db, key, caller } => Some(Self::Clone {
                 db: *db,
                 key: key.clone(),
+                caller: *caller,
             }),
             Self::Lend {
                 db,

@@ -152,13 +152,14 @@ impl Shard {
                 }
                 Output::Value(value)
             }
-            Operation::Clone { db, key } => {
+            Operation::Clone { db, key, caller } => {
+                let (db, no_touch) = (usize::from(db), caller.no_touch);
                 let key = self.keys.key(&key);
-                if self.is_alone && self.keys.begin_copying(usize::from(db), &[key], None) {
-                    self.keys.lookup_read(usize::from(db), &key, true);
+                if self.is_alone && self.keys.begin_copying(db, &[key], None) {
+                    self.keys.lookup_read(db, &key, no_touch);
                     return Output::Value(None);
                 }
-                Output::Value(self.keys.clone_value(usize::from(db), &key))
+                Output::Value(self.keys.clone_value(db, &key, no_touch))
             }
             Operation::CheckStreams {
                 db,
@@ -287,7 +288,7 @@ impl Shard {
                 let key = self.keys.key(&key);
                 self.note_writer(caller);
                 let before = self.keys.replaced(usize::from(db), &key);
-                let is_put = self.keys.put_value(usize::from(db), &key, value, replace);
+                let is_put = self.keys.put_anew(usize::from(db), &key, value, replace);
                 self.changes_count += u64::from(is_put);
                 self.waiters.mark((db, key.hash));
                 if is_put {

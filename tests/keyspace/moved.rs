@@ -42,7 +42,7 @@ fn a_copy_leaves_the_original() {
     let mut runner = Runner::new(1);
     runner.say("SET k v");
     let key = runner.keys.key(b"k");
-    let moved = runner.keys.clone_value(0, &key).expect("a key");
+    let moved = runner.keys.clone_value(0, &key, true).expect("a key");
     assert!(put(&mut runner, "k2", moved, false));
     runner.say("APPEND k2 !");
     assert_eq!(runner.say("MGET k k2"), "*2 \"v\" \"v!\"");

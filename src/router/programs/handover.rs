@@ -215,6 +215,7 @@ impl Copy {
         let copy = Operation::Clone {
             db: self.from.db,
             key: self.from.key.clone(),
+            caller: self.from.caller,
         };
         vec![(self.from.shard, copy), self.to.exists()]
     }

@@ -15,12 +15,9 @@ pub fn memory_bytes(word: &str) -> Option<u64> {
         "gb" => 1 << 30,
         _ => return None,
     };
-    if word.is_empty() {
-        // Redis takes nothing for nothing.
-        return Some(0);
-    }
     if digits == 0 {
-        return None;
+        // Redis takes nothing for nothing, whatever its unit.
+        return Some(0);
     }
     let value: u64 = word[..digits].parse().unwrap_or(u64::MAX);
     Some(value.saturating_mul(factor))

@@ -514,12 +514,14 @@ impl Check {
                 Some(digits) => match parse_integer(digits, 0, i64::MAX) {
                     Ok(0) => Ok("0".to_string()),
                     Ok(0..=100) => Ok(word.to_string()),
-                    Ok(_) => Err("percentage argument must be less or equal to 100".to_string()),
+                    Ok(_) => Err(PERCENT_TOO_HIGH.to_string()),
                     Err(_) => Err(NEITHER_MEMORY_NOR_PERCENT.to_string()),
                 },
-                None => match parse_memory(word, 0) {
-                    Ok(bytes) => Ok(bytes.to_string()),
-                    Err(_) => Err(NEITHER_MEMORY_NOR_PERCENT.to_string()),
+                None => match memory_bytes(word).map(i64::try_from) {
+                    Some(Ok(bytes)) => Ok(bytes.to_string()),
+                    // To Redis, which keeps percents as negative numbers, it is more than a hundred of them.
+                    Some(Err(_)) => Err(PERCENT_TOO_HIGH.to_string()),
+                    None => Err(NEITHER_MEMORY_NOR_PERCENT.to_string()),
                 },
             },
             Check::Primary => {
@@ -602,6 +604,7 @@ pub(super) fn file_name(option: &str, what: &str, word: &str) -> Result<(), Stri
 }
 
 const NEITHER_MEMORY_NOR_PERCENT: &str = "argument must be a memory or percent value";
+const PERCENT_TOO_HIGH: &str = "percentage argument must be less or equal to 100";
 
 fn parse_enum(word: &str, names: &'static [&'static str]) -> Result<&'static str, String> {
     names

@@ -150,6 +150,16 @@ fn config_set_refuses_as_a_real_server_does() {
         ),
         (
             "maxmemory-clients",
+            "9223372036854775808",
+            "percentage argument must be less or equal to 100",
+        ),
+        (
+            "client-query-buffer-limit",
+            "mb",
+            "argument must be between 1048576 and 9223372036854775807 inclusive",
+        ),
+        (
+            "maxmemory-clients",
             "x",
             "argument must be a memory or percent value",
         ),
@@ -398,7 +408,9 @@ fn sizes_have_units() {
         ("5b", Some(5)),
         ("-1", None),
         ("1tb", None),
-        ("k", None),
+        ("k", Some(0)),
+        ("Mb", Some(0)),
+        ("-k", None),
         ("1 kb", None),
         ("9223372036854775807kb", Some(u64::MAX)),
         ("99999999999999999999", Some(u64::MAX)),

@@ -4,7 +4,9 @@
 
 use super::CommandError;
 use super::hash::{create, reply_element};
-use super::hash_expire::{NOT_A_COUNT, Scale, options_first, parse_fields, set_deadline};
+use super::hash_expire::{
+    NOT_A_COUNT, Scale, options_first, parse_fields, set_deadline, unknown_option,
+};
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
@@ -12,6 +14,7 @@ use crate::keyspace::Classes;
 use crate::keyspace::Hash;
 use crate::keyspace::hash::{FieldDeadline, Found};
 use crate::resp::{Args, Reply};
+use std::ops::Range;
 
 /// `HGETDEL key FIELDS count field ...` replies with the values and removes the fields.
 fn hgetdel(
@@ -29,7 +32,11 @@ fn hgetex(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     match options_first(args, 2, 1, &["EX", "PX", "EXAT", "PXAT", "PERSIST"]) {
-        Some(words) => get_fields(call, &words.as_args(), reply),
+        Some((words, fields_at)) => {
+            let words = words.as_args();
+            let then = |now_ms| Then::of_all(&words, 2..fields_at, now_ms);
+            get_and(call, &words, reply, fields_at, then)
+        }
         None => get_fields(call, args, reply),
     }
 }
@@ -66,6 +73,46 @@ enum Then {
     Persist,
     Deadline(i64),
 }
+
+impl Then {
+    /// What HGETEX's words at these places say.
+    fn of_all(args: &Args<'_>, places: Range<usize>, now_ms: i64) -> Result<Self, CommandError> {
+        let mut then = Self::Nothing;
+        let mut index = places.start;
+        while index < places.end {
+            let scale = scale_named(args.get(index));
+            let is_new = scale.is_some() || args.is(index, "PERSIST");
+            let is_other = args.is(index, "KEEPTTL") && matches!(then, Self::Deadline(_));
+            if is_new && then != Self::Nothing || is_other {
+                return Err(
+                    "ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified"
+                        .into(),
+                );
+            }
+            if !is_new {
+                let is_of_hsetex = ["KEEPTTL", "FNX", "FXX"]
+                    .iter()
+                    .any(|it| args.is(index, it));
+                return Err(match is_of_hsetex {
+                    true => "ERR unknown argument".into(),
+                    false => unknown_option(args.get(index)),
+                });
+            }
+            then = match scale {
+                Some(_) if index + 1 == places.end => return Err(NO_TIME.into()),
+                Some(scale) => {
+                    index += 1;
+                    Self::Deadline(scale.deadline_ms(args.get(index), now_ms, "hgetex")?)
+                }
+                None => Self::Persist,
+            };
+            index += 1;
+        }
+        Ok(then)
+    }
+}
+
+const NO_TIME: &str = "ERR missing expire time";
 
 fn get_and(
     call: &mut Call<'_>,
@@ -163,21 +210,29 @@ struct SetWords {
 }
 
 impl SetWords {
-    fn parse(args: &Args<'_>, now_ms: i64) -> Result<Self, CommandError> {
+    /// - `fields_at`: where the fields are, if that is known; otherwise options end where they begin.
+    fn parse(args: &Args<'_>, fields_at: Option<usize>, now_ms: i64) -> Result<Self, CommandError> {
         let mut words = Self::default();
         let mut index = 2;
         while index < args.len() {
-            if args.is(index, "FIELDS") {
+            if fields_at.unwrap_or(index) == index && args.is(index, "FIELDS") {
                 words.pairs_at = pairs_at(args, index)?;
                 return Ok(words);
             }
-            index += words.take(args, index, now_ms)?;
+            let end = fields_at.unwrap_or(args.len());
+            index += words.take(args, index, end, now_ms)?;
         }
         Err(CommandError::Arity("hsetex"))
     }
 
-    /// Takes the option at `index`; returns how many words it has.
-    fn take(&mut self, args: &Args<'_>, index: usize, now_ms: i64) -> Result<usize, CommandError> {
+    /// Takes the option at `index`, which ends before `end`; returns how many words it has.
+    fn take(
+        &mut self,
+        args: &Args<'_>,
+        index: usize,
+        end: usize,
+        now_ms: i64,
+    ) -> Result<usize, CommandError> {
         let scale = scale_named(args.get(index));
         if scale.is_some() || args.is(index, "KEEPTTL") {
             if self.keep || self.deadline_ms.is_some() {
@@ -190,8 +245,8 @@ impl SetWords {
                 self.keep = true;
                 return Ok(1);
             };
-            if index + 1 >= args.len() {
-                return Err("ERR missing expire time".into());
+            if index + 1 >= end {
+                return Err(NO_TIME.into());
             }
             let deadline_ms = scale.deadline_ms(args.get(index + 1), now_ms, "hsetex")?;
             self.deadline_ms = Some(deadline_ms);
@@ -210,8 +265,7 @@ impl SetWords {
         } else if args.is(index, "FNX") {
             &mut self.if_none
         } else {
-            let word = args.get(index);
-            return Err(CommandError::quoting("ERR unknown argument: ", word, ""));
+            return Err(unknown_option(args.get(index)));
         };
         *condition = true;
         if had_condition {
@@ -247,18 +301,19 @@ fn hsetex(
         "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "XX", "NX", "FXX", "FNX",
     ];
     match options_first(args, 2, 2, OPTIONS) {
-        Some(words) => set_fields(call, &words.as_args(), reply),
-        None => set_fields(call, args, reply),
+        Some((words, fields_at)) => set_fields(call, &words.as_args(), Some(fields_at), reply),
+        None => set_fields(call, args, None, reply),
     }
 }
 
 fn set_fields(
     call: &mut Call<'_>,
     args: &Args<'_>,
+    fields_at: Option<usize>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let (now_ms, limits) = (call.keys.now_ms(), call.keys.limits());
-    let words = SetWords::parse(args, now_ms)?;
+    let words = SetWords::parse(args, fields_at, now_ms)?;
     let key = call.keys.key(args.get(1));
     if words.if_all || words.of_key.is_some() {
         let no_touch = call.caller.no_touch;

@@ -87,8 +87,8 @@ pub(super) fn parse_fields<'a>(
     Ok(fields)
 }
 
-/// The same words with the options first that stand behind the fields, where Redis takes them too since 8.4; none where there is nothing
-/// behind them, or something else.
+/// The same words with the options first that stand behind the fields, where Redis takes them too since 8.4, and where the fields are
+/// then; none where there is nothing behind them, or something else.
 ///
 /// - `from`: where options may begin.
 /// - `width`: words of a field.
@@ -97,7 +97,7 @@ pub(super) fn options_first(
     from: usize,
     width: usize,
     options: &[&str],
-) -> Option<OwnedArgs> {
+) -> Option<(OwnedArgs, usize)> {
     let fields_at = (from..args.len()).find(|&index| args.is(index, "FIELDS"))?;
     let count = (fields_at + 1 < args.len()).then(|| integer(args.get(fields_at + 1)))?;
     let count = usize::try_from(count.ok()?)
@@ -110,7 +110,16 @@ pub(super) fn options_first(
     }
     let parts = [0..fields_at, end..args.len(), fields_at..end];
     let words = parts.into_iter().flatten().map(|index| args.get(index));
-    Some(words.collect())
+    Some((words.collect(), args.len() - (end - fields_at)))
+}
+
+/// The error of a word among options that is none.
+#[cold]
+pub(super) fn unknown_option(word: &[u8]) -> CommandError {
+    match word.eq_ignore_ascii_case(b"FIELDS") {
+        true => "ERR FIELDS keyword specified multiple times".into(),
+        false => CommandError::quoting("ERR unknown argument: ", word, ""),
+    }
 }
 
 /// The usual text for a count that is none.
@@ -127,8 +136,24 @@ enum Condition {
 }
 
 impl Condition {
-    fn named(args: &Args<'_>, index: usize) -> Self {
-        match args.get(index).to_ascii_uppercase().as_slice() {
+    /// What all these words say, any number of times.
+    fn of_all<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Self, CommandError> {
+        let mut said = Self::None;
+        for word in words {
+            let condition = match Self::named(word) {
+                Self::None => return Err(unknown_option(word)),
+                condition => condition,
+            };
+            if said != Self::None && said != condition {
+                return Err("ERR Multiple condition flags specified".into());
+            }
+            said = condition;
+        }
+        Ok(said)
+    }
+
+    fn named(word: &[u8]) -> Self {
+        match word.to_ascii_uppercase().as_slice() {
             b"NX" => Self::IfNone,
             b"XX" => Self::IfSome,
             b"GT" => Self::IfLater,
@@ -172,25 +197,32 @@ fn expire(
     name: &str,
 ) -> Result<Effect, CommandError> {
     match options_first(args, 3, 1, &["NX", "XX", "GT", "LT"]) {
-        Some(words) => expire_fields(call, &words.as_args(), reply, scale, name),
-        None => expire_fields(call, args, reply, scale, name),
+        Some((words, fields_at)) => {
+            let words = words.as_args();
+            expire_fields(call, &words, Some(fields_at), reply, (scale, name))
+        }
+        None => expire_fields(call, args, None, reply, (scale, name)),
     }
 }
 
+/// - `fields_at`: where they are and options precede them, however many.
 fn expire_fields(
     call: &mut Call<'_>,
     args: &Args<'_>,
+    fields_at: Option<usize>,
     reply: &mut Reply<'_>,
-    scale: Scale,
-    name: &str,
+    (scale, name): (Scale, &str),
 ) -> Result<Effect, CommandError> {
     let now_ms = call.keys.now_ms();
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;
     let held = call.keys.write::<Hash>(call.db, &key, no_touch)?;
     let deadline_ms = scale.deadline_ms(args.get(2), now_ms, name)?;
-    let condition = Condition::named(args, 3);
-    let fields_at = 3 + usize::from(condition != Condition::None);
+    let condition = match fields_at {
+        Some(fields_at) => Condition::of_all(args.iter_from(3).take(fields_at - 3))?,
+        None => Condition::named(args.get(3)),
+    };
+    let fields_at = fields_at.unwrap_or(3 + usize::from(condition != Condition::None));
     let count_error = "ERR Parameter `numFields` should be greater than 0";
     let fields = parse_fields(args, fields_at, count_error)?;
     reply.array(fields.len());

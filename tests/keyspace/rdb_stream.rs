@@ -178,6 +178,17 @@ fn what_producers_have_sent_comes_back() {
     let again = runner.say("XADD s IDMP p r2 * b 1");
     assert_eq!(runner.say("XADD copy IDMP p r2 * b 1"), again);
     assert_eq!(runner.say("XLEN copy"), ":3");
+    // What was set is, be it what is usual.
+    runner.say("XADD set 1-1 a b");
+    runner.say("XCFGSET set IDMP-MAXSIZE 100");
+    let info = runner.say("XINFO STREAM set FULL");
+    assert!(info.contains(r#""idmp-maxsize" :100"#), "{info}");
+    let of_set = dumped(&mut runner, "set");
+    let reply = runner.run(&[b"RESTORE".as_slice(), b"set-copy", b"0", &of_set]);
+    assert_eq!(reply, b"+OK\r\n");
+    assert_eq!(runner.say("XINFO STREAM set-copy FULL"), info);
+    assert_eq!(dumped(&mut runner, "set-copy"), of_set);
+    check_damage(&of_set);
     // A stream without producers is what older servers read.
     runner.say("XADD plain 1-1 a b");
     assert_eq!(dumped(&mut runner, "plain")[0], 21);

@@ -291,6 +291,11 @@ impl Producers {
             })
     }
 
+    /// Whether no producer has ever sent anything.
+    pub fn is_unused(&self) -> bool {
+        self.producers.is_empty() && self.added == 0 && self.duplicates == 0
+    }
+
     /// How many producers there are, those with nothing but old marks too.
     pub fn producers_count(&self) -> usize {
         self.producers.len()

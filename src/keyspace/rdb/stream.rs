@@ -8,6 +8,7 @@
 //!             nobody's   count of ids, ids in the order of their release           since 5
 //!     producers  seconds and marks that are remembered, count, then: name, count, then: mark, id;
 //!             entries added with marks, duplicates                                 since 4
+//!             where nothing has been sent, seconds in five bytes say that somebody has set these
 //!
 //! Promises  the oldest type that has all of it is written; what is read has no pending entry without a place for its consumer, and no
 //!           entry out of order.
@@ -64,14 +65,18 @@ pub(super) fn write(stream: &StreamValue, out: &mut Writer) -> u16 {
         return super::VERSION;
     }
     match stream.producers() {
-        Some(producers) => write_producers(producers, out),
-        None => write_producers(&Producers::default(), out),
+        Some(producers) => write_producers(producers, producers.is_unused(), out),
+        None => write_producers(&Producers::default(), false, out),
     }
     super::VERSION_MAX
 }
 
-fn write_producers(producers: &Producers, out: &mut Writer) {
-    out.length(producers.duration_s());
+fn write_producers(producers: &Producers, are_set_only: bool, out: &mut Writer) {
+    match u32::try_from(producers.duration_s()) {
+        // Redis 8.6 and later write the usual limits of every stream, in as few bytes as they need, and read these all the same.
+        Ok(duration_s) if are_set_only => out.wide_length(duration_s),
+        _ => out.length(producers.duration_s()),
+    }
     out.length(producers.marks_max() as u64);
     out.length(producers.producers_count() as u64);
     for (name, count, marks) in producers.iter() {
@@ -175,6 +180,7 @@ fn read_producers(
     from: &mut Reader<'_>,
     usual: &EncodingLimits,
 ) -> Result<(), Malformed> {
+    let are_set = from.is_wide_next();
     let (duration_s, marks_max) = (from.length()?, from.length()?);
     if !Producers::DURATIONS_S.contains(&duration_s) || !Producers::MARKS.contains(&marks_max) {
         return Err(Malformed);
@@ -206,8 +212,7 @@ fn read_producers(
     producers.added = from.length()?;
     producers.duplicates = from.length()?;
     // Newer servers write the usual limits of streams that have no producers.
-    let has_seen_some = producers.producers_count() > 0 || producers.added > 0;
-    if has_own_limits || has_seen_some || producers.duplicates > 0 {
+    if are_set || has_own_limits || !producers.is_unused() {
         *stream.producers_mut(limits) = producers;
     }
     Ok(())

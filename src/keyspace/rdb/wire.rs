@@ -106,16 +106,19 @@ impl Writer {
             0..64 => self.byte(length as u8),
             64..16_384 => self.raw(&(length as u16 | 0x4000).to_be_bytes()),
             _ => match u32::try_from(length) {
-                Ok(length) => {
-                    self.byte(0x80);
-                    self.raw(&length.to_be_bytes());
-                }
+                Ok(length) => self.wide_length(length),
                 Err(_) => {
                     self.byte(0x81);
                     self.raw(&length.to_be_bytes());
                 }
             },
         }
+    }
+
+    /// A length in five bytes, however few it needs: readers take it for the same.
+    pub fn wide_length(&mut self, length: u32) {
+        self.byte(WIDE);
+        self.raw(&length.to_be_bytes());
     }
 
     /// A string: short integers in binary, long texts compressed.
@@ -194,6 +197,9 @@ impl Writer {
     }
 }
 
+/// What a length in five bytes begins with.
+const WIDE: u8 = 0x80;
+
 /// Takes apart what was written.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
@@ -245,6 +251,11 @@ impl<'a> Reader<'a> {
         self.array().map(f64::from_le_bytes)
     }
 
+    /// Whether a length in five bytes follows.
+    pub fn is_wide_next(&self) -> bool {
+        self.rest.first() == Some(&WIDE)
+    }
+
     /// A length.
     pub fn length(&mut self) -> Result<u64, Malformed> {
         match self.length_or_encoding()? {
@@ -272,7 +283,7 @@ impl<'a> Reader<'a> {
         Ok(match (first >> 6, first) {
             (0, _) => Ok(u64::from(first)),
             (1, _) => Ok(u64::from(first & 0x3f) << 8 | u64::from(self.byte()?)),
-            (2, 0x80) => Ok(u64::from(u32::from_be_bytes(self.array()?))),
+            (2, WIDE) => Ok(u64::from(u32::from_be_bytes(self.array()?))),
             (2, 0x81) => Ok(u64::from_be_bytes(self.array()?)),
             (2, _) => return Err(Malformed),
             _ => Err(first & 0x3f),

@@ -515,8 +515,8 @@ fn memory(figures: &InfoFigures, out: &mut String) {
 fn persistence(figures: &InfoFigures, out: &mut String) {
     let saving = &figures.persistence.saving;
     let logs = &figures.persistence.logs;
-    // They end after they have been turned off.
-    let is_logging = saving.is_logging || !logs.is_empty();
+    // They end soon after they have been turned off, which is no matter of clients.
+    let is_logging = saving.is_logging;
     let seconds = |seconds: Option<u64>| seconds.map_or(-1, |seconds| seconds as i64);
     lines!(out,
         "loading": u8::from(saving.loading.is_some()),

@@ -856,12 +856,15 @@ impl Core {
     /// Core 0's figures.
     pub(super) fn rewrite_figures(&self) -> RewriteFigures {
         let rewriting = &self.saving.rewriting;
+        // One that was given up because its logs were turned off ends soon; in Redis it has by then.
+        let is_over = rewriting.is_given_up && !self.options.appendonly;
+        let began = rewriting.began.filter(|_| !is_over);
         RewriteFigures {
-            in_progress: rewriting.began.is_some(),
+            in_progress: began.is_some(),
             is_scheduled: rewriting.is_scheduled,
             has_failed: rewriting.has_failed,
             last_seconds: rewriting.last_seconds,
-            current_seconds: rewriting.began.map(|began| began.elapsed().as_secs()),
+            current_seconds: began.map(|began| began.elapsed().as_secs()),
             count: rewriting.count,
             failures: rewriting.failures,
             last_changed_bytes: rewriting.last_changed_bytes,

@@ -481,6 +481,11 @@ fn a_rewriting_given_up_for_the_logs_is_no_failure() {
             client.send(text.as_bytes());
             client.replies(lines.len());
             if lines != ["BGREWRITEAOF", on] {
+                // To clients it is over when they are told that the logs are off.
+                let text = client.ask("INFO persistence").text();
+                for line in ["aof_enabled:0\r", "aof_rewrite_in_progress:0\r"] {
+                    assert!(text.contains(line), "{line} in {text}");
+                }
                 assert_eq!(figures(), none, "{threads} threads, {lines:?}");
             }
         }

@@ -55,6 +55,7 @@ struct Outcome {
     store: Option<LogStore>,
     bytes: u64,
     base_bytes: u64,
+    base_keys: Option<usize>,
 }
 
 impl LogLoad {
@@ -101,6 +102,7 @@ impl LogLoad {
                         store: store.clone(),
                         bytes: loaded.bytes,
                         base_bytes: loaded.base_bytes,
+                        base_keys: loaded.base_keys,
                     };
                     *lock(&load.result) = Some(Ok(outcome));
                     for (seat, keys) in load.seats.iter().zip(loaded.keyspaces) {
@@ -169,12 +171,12 @@ impl Core {
     }
 
     fn logs_loaded(&mut self, outcome: Outcome) {
+        let base_keys = outcome.base_keys;
         if let Some(store) = outcome.store {
             self.adopt_logs(store, (outcome.bytes, outcome.base_bytes));
         }
         let asked = self.end_log_load();
-        // What was loaded is no change.
-        self.saving_has_loaded();
+        self.saving_has_loaded(base_keys);
         if let Some((from, id)) = asked {
             let answer = self.answer_of_reload();
             self.answer(from, id, answer);

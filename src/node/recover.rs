@@ -64,6 +64,8 @@ pub struct Loaded {
     pub bytes: u64,
     /// Bytes of the base, where there is one.
     pub base_bytes: u64,
+    /// How many keys it has.
+    pub base_keys: Option<usize>,
     /// What is being written from now on; none where nothing new begins.
     pub epoch: Option<Epoch>,
 }
@@ -194,7 +196,7 @@ fn recover(
     let (options, _) = limits;
     let cores = map.shards_count();
     let mut bytes = 0;
-    let mut base_bytes = 0;
+    let (mut base_bytes, mut base_keys) = (0, None);
     let mut shards: Vec<Shard> = Vec::new();
     let mut functions = Codes::default();
     let mut extents = Vec::new();
@@ -231,6 +233,7 @@ fn recover(
                     progress.add(bytes)
                 })
             })?;
+            base_keys = Some(shards.iter().map(|shard| keys_count(&shard.keys)).sum());
         }
         let together = Together::new(epoch.cores);
         let epoch_now: &Epoch = epoch;
@@ -299,6 +302,7 @@ fn recover(
         functions: functions.codes,
         bytes,
         base_bytes,
+        base_keys,
         epoch: None,
     };
     Ok(Recovered { loaded, extents })

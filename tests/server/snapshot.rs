@@ -443,6 +443,36 @@ fn swapped_databases_are_one_change() {
     }
 }
 
+/// What a reload does not save is not saved; what a base of logs has was loaded as the keys of a file are.
+#[test]
+fn figures_of_reloads_are_those_of_redis() {
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[&DEBUG[..], &["--save", ""]].concat());
+        let mut client = server.client();
+        assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+        assert_eq!(client.ask("SAVE"), ok());
+        assert_eq!(client.ask("SET d 4"), ok());
+        let (unsaved, loaded) = ("rdb_changes_since_last_save", "rdb_last_load_keys_loaded");
+        let expect = |client: &mut Client, changes: u64, keys: u64| {
+            let lines = [format!("{unsaved}:{changes}"), format!("{loaded}:{keys}")];
+            expect_lines(client, &lines.each_ref().map(String::as_str));
+        };
+        assert_eq!(client.ask("DEBUG RELOAD NOSAVE"), ok());
+        expect(&mut client, 1, 3);
+        assert_eq!(client.ask("SET e 5"), ok());
+        assert_eq!(client.ask("DEBUG RELOAD"), ok());
+        expect(&mut client, 0, 4);
+        assert_eq!(client.ask("SET f 6"), ok());
+        assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+        let base = Value::Array(vec![Value::Integer(1), Value::Integer(0)]);
+        assert_eq!(client.ask("WAITAOF 1 0 0"), base);
+        assert_eq!(client.ask("SET g 7"), ok());
+        assert_eq!(client.ask("DEBUG LOADAOF"), ok());
+        expect(&mut client, 0, 5);
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(6));
+    }
+}
+
 /// Money moves between accounts on several cores while snapshots are made: each of them has all of it.
 #[test]
 fn a_snapshot_is_one_moment() {

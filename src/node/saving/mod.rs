@@ -136,6 +136,8 @@ pub struct Saving {
     /// All shards' changes at the cut that is being written, and at the last one that was.
     changes_at_cut: u64,
     changes_saved: u64,
+    /// Since that, when the load began that is under way.
+    changes_before_load: u64,
 }
 
 impl Saving {
@@ -176,9 +178,16 @@ impl Core {
         self.saving.log_load = Some((load, None));
     }
 
-    /// Core 0: what has been loaded is no change.
-    pub(super) fn saving_has_loaded(&mut self) {
-        self.saving.changes_saved = self.mesh.board().changes_count();
+    /// Core 0: logs have been loaded, which is no change.
+    ///
+    /// - `base_keys`: how many keys their base has. Of none Redis says nothing.
+    pub(super) fn saving_has_loaded(&mut self, base_keys: Option<usize>) {
+        let saving = &mut self.saving;
+        saving.changes_saved = self.mesh.board().changes_count();
+        if let Some(keys) = base_keys {
+            // What became of those past their deadline the logs say.
+            (saving.last_loaded, saving.last_expired) = (keys as u64, 0);
+        }
     }
 
     /// Core 0: a core asks for a snapshot.
@@ -654,6 +663,8 @@ impl Core {
             flushes: reload.flushes,
             replaces: reload.replaces,
         };
+        let changes = self.mesh.board().changes_count();
+        self.saving.changes_before_load = changes.saturating_sub(self.saving.changes_saved);
         let begun = match &self.saving.load {
             None => Load::begin(plan, self.mesh.board()),
             Some(_) => Err("a load is in progress".into()),
@@ -678,8 +689,9 @@ impl Core {
         let board = self.mesh.board();
         *lock(&board.load) = None;
         board.gate.fetch_and(!GATE_LOADING, Ordering::Release);
-        // What was loaded is no change, and neither is what it took the place of.
-        self.saving.changes_saved = board.changes_count();
+        // What was loaded is no change, and neither is what it took the place of. As in Redis, what was not saved before is not now.
+        let before = std::mem::take(&mut self.saving.changes_before_load);
+        self.saving.changes_saved = board.changes_count().saturating_sub(before);
         self.saving.last_loaded = load.loaded.load(Ordering::Relaxed);
         self.saving.last_expired = load.expired.load(Ordering::Relaxed);
         match &result {

@@ -315,7 +315,8 @@ pub const COMMANDS: &[Command] = &[
         group: Group::Bitmap,
         arity: Arity::AtLeast(2),
         flags: WRITE_GROW,
-        keys: &[key_at(1, "RW", &["access", "update", "variable_flags"])],
+        keys: &[key_at(1, "RW", &["access", "update", "variable_flags"])
+            .noted("This command allows both access and modification of the key")],
         args: "key operation=[get-block=GET(encoding offset) | \
                write=([overflow-block=OVERFLOW(WRAP | SAT | FAIL)] \
                write-operation=(set-block=SET(encoding offset value:integer) | \

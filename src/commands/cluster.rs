@@ -129,7 +129,7 @@ const SUBCOMMANDS: &[Command] = &[
     sub("SETSLOT", "3.0.0", Arity::AtLeast(4), CHANGE, &[], "slot:integer subcommand=(IMPORTING importing:string~node-id | MIGRATING migrating:string~node-id | NODE node:string~node-id | STABLE)"),
     sub("SHARDS", "7.0.0", Arity::Exactly(2), LOADING, VARIES, ""),
     sub("SLOT-STATS", "8.0.0", Arity::AtLeast(4), LOADING, &["nondeterministic_output", "request_policy:all_shards"], "filter=(SLOTSRANGE slotsrange=(start-slot:integer end-slot:integer) | ORDERBY orderby=(metric:string [LIMIT limit:integer] [order=[ASC | DESC]]))"),
-    sub("SYNCSLOTS", "9.0.0", Arity::AtLeast(3), CHANGE, &[], ""),
+    sub("SYNCSLOTS", "9.0.0", Arity::AtLeast(3), CHANGE, VARIES, ""),
     deprecated("5.0.0", "`CLUSTER REPLICAS`", sub("SLAVES", "3.0.0", Arity::Exactly(3), ADMIN, VARIES, "node-id:string")),
     deprecated("7.0.0", "`CLUSTER SHARDS`", sub("SLOTS", "3.0.0", Arity::Exactly(2), LOADING, VARIES, "")),
 ];

@@ -233,7 +233,14 @@ pub fn write_key_access(access: KeyAccess, reply: &mut Reply<'_>) {
 }
 
 fn write_key_spec(spec: &KeySpec, reply: &mut Reply<'_>) {
-    reply.map(3);
+    match spec.notes {
+        "" => reply.map(3),
+        notes => {
+            reply.map(4);
+            reply.bulk(b"notes");
+            reply.bulk(notes.as_bytes());
+        }
+    }
     reply.bulk(b"flags");
     write_key_access(spec.access, reply);
     reply.bulk(b"begin_search");

@@ -499,6 +499,7 @@ const fn stored_behind(word: &'static str, start_from: i8) -> KeySpec {
             step: 1,
             limit: 0,
         },
+        notes: "",
     }
 }
 

@@ -410,7 +410,8 @@ pub const COMMANDS: &[Command] = &[
         group: Group::Hash,
         arity: Arity::AtLeast(5),
         flags: WRITE_FAST,
-        keys: &[key_at(1, "RW", &["access", "update"])],
+        keys: &[key_at(1, "RW", &["access", "update"])
+            .noted("RW and UPDATE because it changes the TTL")],
         args: "key expiration=[EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] \
                fields=FIELDS(numfields:integer field [field ...])",
         summary: "Replies with the values of fields of a hash and sets or removes their deadlines.",

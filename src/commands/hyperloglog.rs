@@ -328,7 +328,9 @@ pub const COMMANDS: &[Command] = &[
         group: Group::HyperLogLog,
         arity: Arity::AtLeast(2),
         flags: Flags::READONLY.or(Flags::MAY_REPLICATE),
-        keys: &[keys_to(1, -1, 1, "RW", &["access"])],
+        keys: &[keys_to(1, -1, 1, "RW", &["access"]).noted(
+            "RW because it may change the internal representation of the key, and propagate to replicas",
+        )],
         spread: Spread::Gather(Program::Bring),
         args: "key [key ...]",
         summary: "Estimates how many different elements one or several HyperLogLogs have seen.",

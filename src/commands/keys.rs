@@ -96,6 +96,11 @@ fn two_singles(specs: &[KeySpec]) -> Option<KeyShape> {
 }
 
 impl KeySpec {
+    /// The same, with notes.
+    pub const fn noted(self, notes: &'static str) -> Self {
+        Self { notes, ..self }
+    }
+
     /// Whether it names something that is routed like a key but is none.
     pub fn is_fake(&self) -> bool {
         self.access.flags.contains(&"not_key")

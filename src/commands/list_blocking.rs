@@ -126,6 +126,7 @@ pub const NUMBERED_AFTER_TIMEOUT: &[KeySpec] = &[KeySpec {
         first: 1,
         step: 1,
     },
+    notes: "",
 }];
 
 const WAITS: Flags = Flags::WRITE.or(Flags::BLOCKING);

@@ -450,6 +450,7 @@ pub const COMMANDS: &[Command] = &[
                 first: 1,
                 step: 1,
             },
+            notes: "",
         }],
         spread: Spread::Gather(Program::FirstExisting),
         args: "numkeys key [key ...] where=(LEFT | RIGHT) [COUNT count]",

@@ -124,6 +124,7 @@ pub const COMMANDS: &[Command] = &[Command {
                 step: 1,
                 limit: 0,
             },
+            notes: "",
         },
     ],
     spread: Spread::Gather(Program::Migrate),

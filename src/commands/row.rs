@@ -43,6 +43,7 @@ pub const fn keys_to(
             step,
             limit: 0,
         },
+        notes: "",
     }
 }
 

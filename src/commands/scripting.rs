@@ -25,6 +25,7 @@ const fn declared(mode: &'static str, flags: &'static [&'static str]) -> KeySpec
             first: 1,
             step: 1,
         },
+        notes: "",
     }
 }
 
@@ -83,8 +84,14 @@ pub(super) const EVAL: Flags = Flags::NOSCRIPT
     .or(Flags::SKIP_MONITOR)
     .or(Flags::NO_MANDATORY_KEYS)
     .or(Flags::MOVABLE_KEYS);
-pub(super) const WRITES: &[KeySpec] = &[declared("RW", &["access", "update"])];
-pub(super) const READS: &[KeySpec] = &[declared("RO", &["access"])];
+const WRITTEN: KeySpec = declared("RW", &["access", "update"]);
+const READ: KeySpec = declared("RO", &["access"]);
+pub(super) const WRITES: &[KeySpec] =
+    &[WRITTEN
+        .noted("We cannot tell how the keys will be used so we assume the worst, RW and UPDATE")];
+pub(super) const READS: &[KeySpec] = &[
+    READ.noted("We cannot tell how the keys will be used so we assume the worst, RO and ACCESS")
+];
 const BY_TEXT: &str = "script numkeys:integer [key ...] [arg ...]";
 const BY_DIGEST: &str = "sha1 numkeys:integer [key ...] [arg ...]";
 const AS_THE_SCRIPT: &str = "Depends on the script that is executed.";
@@ -127,6 +134,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "EVALSHA",
+        keys: &[WRITTEN], // Redis has no notes of these.
         args: BY_DIGEST,
         summary: "Runs a Lua script that the server knows, by the SHA-1 of its text.",
         run: Run::Script(ScriptCommand::Digest),
@@ -136,7 +144,7 @@ pub const COMMANDS: &[Command] = &[
         name: "EVALSHA_RO",
         since: "7.0.0",
         flags: EVAL.or(Flags::READONLY),
-        keys: READS,
+        keys: &[READ],
         args: BY_DIGEST,
         summary: "Runs a Lua script that the server knows and that only reads, by the SHA-1 of its text.",
         run: Run::Script(ScriptCommand::Digest),

@@ -387,6 +387,7 @@ const COUNTED_KEYS: KeySpec = KeySpec {
         first: 1,
         step: 1,
     },
+    notes: "",
 };
 
 /// What reads several sets.

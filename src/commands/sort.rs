@@ -682,6 +682,7 @@ const BY_PATTERN: KeySpec = KeySpec {
     },
     begin: Begin::Unknown,
     find: Find::Unknown,
+    notes: "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the content of the key we sort",
 };
 
 /// STORE's key, anywhere among the words.
@@ -692,6 +693,7 @@ const STORED: KeySpec = KeySpec {
     },
     begin: Begin::Unknown,
     find: Find::Unknown,
+    notes: "For the optional STORE keyword. It is marked 'unknown' because the keyword can appear anywhere in the argument array",
 };
 
 const CATEGORIES: Flags = Flags::CAT_SORTABLE

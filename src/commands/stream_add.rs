@@ -434,7 +434,8 @@ pub const COMMANDS: &[Command] = &[
         group: Group::Stream,
         arity: Arity::AtLeast(5),
         flags: WRITE_GROW_FAST,
-        keys: &[key_at(1, "RW", &["update"])],
+        keys: &[key_at(1, "RW", &["update"])
+            .noted("UPDATE instead of INSERT because of the optional trimming feature")],
         args: "key [NOMKSTREAM]@6.2.0 [condition=[KEEPREF | DELREF | ACKED]]@8.2.0 \
             [idmp=(IDMPAUTO producer-id:string | IDMP(producer-id:string idempotent-id:string))]@8.6.0 trim=[strategy=(MAXLEN | MINID@6.2.0) operator=[equal==|approximately=~] threshold:string \
             [LIMIT count]@6.2.0] id-selector=(auto-id=* | id) data=(field value) [field value ...]",

@@ -801,6 +801,7 @@ const fn streams_from(start_from: i8) -> KeySpec {
             step: 1,
             limit: 2,
         },
+        notes: "",
     }
 }
 

@@ -330,7 +330,8 @@ pub const COMMANDS: &[Command] = &[
         group: Group::String,
         arity: Arity::AtLeast(3),
         flags: WRITE_GROW,
-        keys: &[key_at(1, "RW", &["access", "update", "variable_flags"])],
+        keys: &[key_at(1, "RW", &["access", "update", "variable_flags"])
+            .noted("RW and ACCESS due to the optional `GET` argument")],
         args: "key value [NX | XX | IFEQ ifeq-value@8.4.0 | IFNE ifne-value@8.4.0 | IFDEQ ifdeq-digest@8.4.0 | \
                IFDNE ifdne-digest@8.4.0]@2.6.12 [GET]@6.2.0 [EX seconds@2.6.12 | PX milliseconds@2.6.12 | \
                EXAT unix-time-seconds@6.2.0 | PXAT unix-time-milliseconds@6.2.0 | KEEPTTL@6.0.0]",
@@ -413,7 +414,8 @@ pub const COMMANDS: &[Command] = &[
         group: Group::String,
         arity: Arity::AtLeast(2),
         flags: WRITE_FAST,
-        keys: &[key_at(1, "RW", &["access", "update"])],
+        keys: &[key_at(1, "RW", &["access", "update"])
+            .noted("RW and UPDATE because it changes the TTL")],
         args: "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
         summary: "Replies with the string a key holds and sets or removes its deadline.",
         run: Run::Keys(getex),

@@ -250,6 +250,7 @@ pub const COMMANDS: &[Command] = &[
                 first: 1,
                 step: 2,
             },
+            notes: "",
         }],
         spread: Spread::Gather(Program::MsetEx),
         args: "numkeys key value [key value ...] [NX | XX] \

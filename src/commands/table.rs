@@ -114,6 +114,8 @@ pub struct KeySpec {
     pub begin: Begin,
     /// Which words from there are keys.
     pub find: Find,
+    /// Why its flags are what they are, where that has to be said; mostly nothing.
+    pub notes: &'static str,
 }
 
 /// Where a key specification begins.

@@ -565,6 +565,7 @@ const fn sources_at(at: u8) -> KeySpec {
             first: 1,
             step: 1,
         },
+        notes: "",
     }
 }
 

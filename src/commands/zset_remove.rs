@@ -401,6 +401,7 @@ pub const COMMANDS: &[Command] = &[
                 first: 1,
                 step: 1,
             },
+            notes: "",
         }],
         spread: Spread::Gather(Program::FirstExisting),
         args: "numkeys key [key ...] where=(MIN | MAX) [COUNT count]",

@@ -45,6 +45,23 @@ fn command_info_is_as_recorded() {
     }
 }
 
+/// Prose is not recorded; which specifications have some is Redis 8.0.6's.
+#[test]
+fn key_specifications_are_noted_where_redis_notes_them() {
+    let noted = [
+        "bitfield", "eval", "eval_ro", "fcall", "fcall_ro", "getex", "hgetex", "pfcount", "set",
+        "sort", "sort_ro", "xadd",
+    ];
+    for entry in table().rows().filter(|entry| entry.is_visible()) {
+        let has_notes = entry.command.keys.iter().any(|spec| !spec.notes.is_empty());
+        let name = entry.full_name;
+        assert_eq!(has_notes, noted.contains(&name), "{name}");
+    }
+    let reply = say_in(&mut session3(), &["COMMAND", "INFO", "getex"]);
+    let notes = "~1 %4 $5 notes $40 RW and UPDATE because it changes the TTL $5 flags ~3 +RW";
+    assert!(reply.contains(notes), "{reply}");
+}
+
 #[test]
 fn arguments_are_as_recorded() {
     for (name, _, tree) in rows().filter(|(name, ..)| !NEWER.contains(name)) {

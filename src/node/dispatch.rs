@@ -167,10 +167,10 @@ impl Core {
         large: Option<(&SharedBytes, &Vec<Span>)>,
     ) -> Dispatched {
         if connection.session.monitoring {
+            self.show_before_own(token, connection);
             if let Some(error) = needs_no_keys(entry, &connection.session) {
                 return self.refuse(connection, Some(entry), &error);
             }
-            self.show_before_own(token, connection);
         }
         if connection.block.is_some()
             && let Some(dispatched) = self.queue(connection, entry, args)

@@ -571,6 +571,12 @@ fn monitors_see_what_every_core_does() {
             first.ask("GET a"),
             Value::Error("ERR Replica can't interact with the keyspace".to_string())
         );
+        // Its own lines come before what is refused behind them.
+        first.send(b"PING\r\nGET a\r\n");
+        assert_eq!(first.reply(), Value::Simple("PONG".to_string()));
+        assert_eq!(without_time(&mut first), r#"[0 "PING""#);
+        assert!(matches!(first.reply(), Value::Error(_)));
+        assert_eq!(without_time(&mut second), r#"[0 "PING""#);
         assert!(one.ask("CLIENT LIST").text().contains(" flags=O "));
         assert_eq!(first.ask("RESET"), Value::Simple("RESET".to_string()));
         assert_eq!(without_time(&mut second), r#"[0 "RESET""#);

@@ -108,6 +108,7 @@ fn found_by(begin: Begin, find: Find, request: &str) -> (String, bool) {
         },
         begin,
         find,
+        notes: "",
     };
     let owned: OwnedArgs = request.split(' ').map(str::as_bytes).collect();
     let args = owned.as_args();

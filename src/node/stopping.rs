@@ -232,8 +232,14 @@ impl Core {
             return self.go_down(asked);
         }
         tracing::info!("Saving the final RDB snapshot before exiting.");
-        if let Some((job, Then::Base)) = &self.saving.job {
-            job.give_up();
+        match &self.saving.job {
+            Some((job, Then::Base)) => job.give_up(),
+            // The one that follows has more, and is waited for.
+            Some((job, Then::Nothing)) => {
+                tracing::warn!("There is a child saving an .rdb. Killing it!");
+                job.cancel();
+            }
+            _ => {}
         }
         self.saving.stop = Some(Stop {
             asked: asked.into_iter().collect(),

@@ -12,6 +12,27 @@ fn refused() -> Value {
     Value::Error("ERR Errors trying to SHUTDOWN. Check logs.".into())
 }
 
+/// As in Redis, the end waits for no snapshot but its own.
+#[test]
+fn an_end_that_saves_gives_up_a_snapshot_under_way() {
+    for threads in [1, 2] {
+        let slow = ["--save", "3600 1000000", "--rdb-key-save-delay", "10000000"];
+        let mut server = Server::start(threads, &slow);
+        let mut client = server.client();
+        for number in 0..100 {
+            assert_eq!(client.ask(&format!("SET key:{number} v")), ok());
+        }
+        assert_eq!(client.ask("BGSAVE").text(), "Background saving started");
+        client.configure("rdb-key-save-delay", "0");
+        server.client().send(b"SHUTDOWN\r\n");
+        assert!(server.wait_for_the_end().success(), "{}", server.log());
+        let given_up = "There is a child saving an .rdb. Killing it!";
+        assert!(server.log().contains(given_up), "{}", server.log());
+        assert!(server.restart(threads, &[]), "{}", server.log());
+        assert_eq!(server.client().ask("DBSIZE"), Value::Integer(100));
+    }
+}
+
 /// Logs that were turned on count for nothing before their base does: a start would find none of the keys, whatever was said of
 /// them. So nobody ends the process then, unless by force.
 #[test]

@@ -3,6 +3,7 @@
 use rondo::node::http::{Figures, HotRow, SlowRow};
 use rondo::node::info::{InfoFigures, LogFigures, PersistenceFigures, render};
 use rondo::node::metrics::{field, to_json, to_prometheus};
+use rondo::node::saving::SavingFigures;
 use std::collections::HashSet;
 
 const INFO: &str = "# Server\r\nredis_version:8.0.0\r\nos:Linux \"x\" \\ y\r\ntcp_port:6379\r\nexecutable:/bin/rondo\r\n\r\n# Memory\r\n\
@@ -51,6 +52,10 @@ fn fields_become_samples_with_types_and_labels() {
 fn what_only_grows_is_a_counter() {
     let figures = InfoFigures {
         persistence: PersistenceFigures {
+            saving: SavingFigures {
+                is_logging: true,
+                ..SavingFigures::default()
+            },
             logs: vec![LogFigures::default()],
             ..PersistenceFigures::default()
         },

@@ -648,12 +648,19 @@ impl Core {
         };
         let error = disk.as_mut().and_then(Disk::take_prepare_error);
         let goes_on = self.shard.next_log_mut().is_none();
-        let is_broken = goes_on && self.shard.log().is_some_and(Log::is_broken);
+        let log = self.shard.log().filter(|_| goes_on);
+        let is_broken = log.is_some_and(Log::is_broken);
+        let failure = log.and_then(Log::failure);
         match error {
             Some(error) => self.refuse_preparation(&error),
             None if is_ready => self.answer_preparation(Answer::Done),
             // It gets no segment any more: the next try begins a new log.
             None if is_broken => self.refuse_preparation("a log is broken"),
+            // Nor may it for as long as its writes fail, and somebody may wait for this to end.
+            None if failure.is_some() => {
+                let error = std::io::Error::from_raw_os_error(failure.unwrap_or_default());
+                self.refuse_preparation(&error.to_string());
+            }
             None => {
                 // The one that was made may have been needed at once.
                 if let Some(log) = self.shard.log_mut().filter(|_| goes_on) {

@@ -55,6 +55,32 @@ fn status(server: &Server, what: &str) -> String {
     server.info("persistence", what)
 }
 
+/// A rewriting has failed where the log before cannot be gone on with: it would wait for the disk, and SAVE and SHUTDOWN for it.
+#[test]
+fn a_rewriting_does_not_wait_for_a_log_that_cannot_be_written() {
+    for threads in [1, 2] {
+        let faulty = Faulty::start(threads, "everysec");
+        let mut client = faulty.server.client();
+        for number in 0..20 {
+            assert_eq!(client.ask(&format!("SET k{number} v")), ok());
+        }
+        faulty.begin("write");
+        eventually("writes are refused", || is_refused(&mut client));
+        client.ask("BGREWRITEAOF");
+        eventually("it has failed", || {
+            status(&faulty.server, "aof_last_bgrewrite_status") == "err"
+                && status(&faulty.server, "aof_rewrite_in_progress") == "0"
+        });
+        assert_eq!(client.ask("SAVE"), ok());
+        faulty.end("write");
+        eventually("writes are taken", || !is_refused(&mut client));
+        eventually("another one succeeds", || {
+            client.ask("BGREWRITEAOF");
+            status(&faulty.server, "aof_last_bgrewrite_status") == "ok"
+        });
+    }
+}
+
 /// As long as there is room for any segment at all, writes are taken, and all of them are there after a kill.
 #[test]
 fn a_nearly_full_disk_takes_writes_in_small_segments() {

@@ -136,9 +136,7 @@ fn get_keys_and_flags(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Repl
 fn keys_of_request<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], KeyAccess)>, CommandError> {
     let request = args.tail(1);
     let mut found = table().find(request.get(0));
-    // Those that COMMAND describes as a whole have none for it.
-    let has_sub = |entry: &&Entry| entry.sub.iter().any(Entry::is_visible);
-    if let Some(container) = found.filter(|entry| has_sub(entry) && request.len() > 1) {
+    if let Some(container) = found.filter(|entry| entry.shows_subs() && request.len() > 1) {
         found = container.find_sub(request.get(1));
     }
     let Some(entry) = found.filter(|entry| entry.is_visible()) else {

@@ -555,6 +555,11 @@ impl Entry {
     pub fn is_visible(&self) -> bool {
         !self.command.flags.has(Flags::HIDDEN)
     }
+
+    /// Whether COMMAND describes subcommands of it; one that it describes as a whole may have some all the same (DEBUG).
+    pub fn shows_subs(&self) -> bool {
+        self.sub.iter().any(Self::is_visible)
+    }
 }
 
 /// Every command this server has.

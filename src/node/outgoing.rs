@@ -3,7 +3,7 @@
 //!     bytes    | $1048576 CR LF | CR LF $5 CR LF ... |
 //!     lent                      ^ a string of a key
 //!
-//! Promises  a string is never copied on its way to the kernel; whatever counts bytes counts those of strings as its own.
+//! Promises  a string is copied only for who needs all in one piece, as TLS does; whatever counts bytes counts those of strings as its own.
 //! Not here  which strings are lent: `resp/lent.rs`; what the kernel does with the parts: `node/ring/`.
 //! Tests     tests/node/outgoing.rs, tests/server/long_values.rs.
 

@@ -287,11 +287,9 @@ impl Core {
                 let mut reply = Vec::new();
                 self.counters.hops_in += 1;
                 let before = self.clock.raw();
-                self.shard.may_lend(true);
                 let outcome =
                     self.shard
                         .execute(&request, &Args::shared(&bytes, &spans), &mut reply);
-                let reply = Outgoing::of_reply(reply, self.shard.take_lent());
                 let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
                 self.shard.record(item.entry.index, took_ns);
                 self.commands_count += 1;
@@ -303,7 +301,7 @@ impl Core {
                 if outcome == Outcome::Done {
                     let holds = self.holds_of_request();
                     let ran_at = self.clock.raw();
-                    let message = large_reply(request.origin, reply, holds, slow, ran_at);
+                    let message = large_reply(request.origin, reply.into(), holds, slow, ran_at);
                     self.mesh.send(from, message);
                 }
             }

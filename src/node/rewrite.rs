@@ -656,17 +656,19 @@ impl Core {
             None if is_ready => self.answer_preparation(Answer::Done),
             // It gets no segment any more: the next try begins a new log.
             None if is_broken => self.refuse_preparation("a log is broken"),
-            // Nor may it for as long as its writes fail, and somebody may wait for this to end.
-            None if failure.is_some() => {
-                let error = std::io::Error::from_raw_os_error(failure.unwrap_or_default());
-                self.refuse_preparation(&error.to_string());
-            }
-            None => {
-                // The one that was made may have been needed at once.
-                if let Some(log) = self.shard.log_mut().filter(|_| goes_on) {
-                    log.prepare_next();
+            None => match failure {
+                // Nor may it for as long as its writes fail, and somebody may wait for this to end.
+                Some(errno) => {
+                    let error = std::io::Error::from_raw_os_error(errno);
+                    self.refuse_preparation(&error.to_string());
                 }
-            }
+                // The one that was made may have been needed at once.
+                None => {
+                    if let Some(log) = self.shard.log_mut().filter(|_| goes_on) {
+                        log.prepare_next();
+                    }
+                }
+            },
         }
     }
 

@@ -1,12 +1,12 @@
 //! A long string of a reply that is sent from where it lies.
 //!
-//! Not here  when one is: [`lends`]; how it is sent: `node/outgoing.rs`.
-//! Tests     tests/resp/reply.rs, tests/server/long_values.rs.
+//! Not here  how it is sent: `node/outgoing.rs`.
+//! Tests     tests/node/outgoing.rs, tests/server/long_values.rs.
 
 use crate::base::shared_bytes::SharedBytes;
 
 /// Shorter ones are copied: that costs less than a send of several parts.
-pub const LENT_BYTES_MIN: usize = 16 * 1024;
+const LENT_BYTES_MIN: usize = 16 * 1024;
 
 /// Whether a string of so many bytes is worth it.
 #[inline]

@@ -12,9 +12,7 @@ use crate::commands::CommandError;
 use crate::commands::derive::{CATEGORIES, is_in_category, write_help};
 use crate::commands::row::ROW;
 use crate::commands::session::{Action, NodeRequest, SessionCall};
-use crate::commands::table::{
-    Arity, Command, Entry, Flags, Group, Run, Spread, table, unknown_or_arity,
-};
+use crate::commands::table::{Arity, Command, Flags, Group, Run, Spread, table, unknown_or_arity};
 use crate::resp::{Args, Reply};
 
 type Handled = Result<Action, CommandError>;
@@ -153,8 +151,8 @@ fn dryrun(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) ->
     let sub = named.filter(|_| request.len() > 1);
     let sub = sub.and_then(|entry| entry.find_sub(request.get(1)));
     // What COMMAND describes as a whole is known by its name, whatever the second word.
-    let is_whole = |entry: &&Entry| request.len() == 1 || !entry.sub.iter().any(Entry::is_visible);
-    let found = sub.or(named.filter(is_whole));
+    let whole = named.filter(|entry| request.len() == 1 || !entry.shows_subs());
+    let found = sub.or(whole);
     let Some(entry) = found else {
         let name = request.get(0);
         return Err(CommandError::quoting("ERR Command '", name, "' not found"));

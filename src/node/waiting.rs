@@ -116,11 +116,18 @@ impl WaitingClients {
     }
 
     fn put_off(&mut self, id: u64, deadline_us: i64) {
+        self.take_deadline(id);
         if let Some(client) = self.by_id.get_mut(&id) {
-            if let Some(old_us) = client.deadline_us.replace(deadline_us) {
-                self.deadlines.remove(&(old_us, id));
-            }
+            client.deadline_us = Some(deadline_us);
             self.deadlines.insert((deadline_us, id));
+        }
+    }
+
+    /// It waits, but not for its time to be up.
+    fn take_deadline(&mut self, id: u64) {
+        let client = self.by_id.get_mut(&id);
+        if let Some(deadline_us) = client.and_then(|client| client.deadline_us.take()) {
+            self.deadlines.remove(&(deadline_us, id));
         }
     }
 }
@@ -382,7 +389,11 @@ impl Core {
             if deadline_us > self.now_us {
                 return;
             }
-            self.end_without(id, End::Timeout, true);
+            // What sends nothing more is not told that its time is up: it goes.
+            match self.ended_behind(id) {
+                Some(token) => self.end_wait_of_ended(token),
+                None => _ = self.end_without(id, End::Timeout, true),
+            }
         }
         self.waiting.alarm_us = None;
     }
@@ -405,6 +416,13 @@ impl Core {
         self.end_without(id, end, false)
     }
 
+    /// The connection of a wait, where that sends nothing more.
+    fn ended_behind(&mut self, id: u64) -> Option<Token> {
+        let token = self.waiting.by_id.get(&id)?.token;
+        let connection = self.connections.get_mut(token)?;
+        connection.ended.then_some(token)
+    }
+
     /// A client that waits sends nothing more: it would take what others wait for. Where a shard has served it already, it
     /// goes once it has been given that.
     pub(super) fn end_wait_of_ended(&mut self, token: Token) {
@@ -416,10 +434,13 @@ impl Core {
         };
         let waits = self.waiting.by_id.get(&id);
         match waits.map(|client| client.claim.cancel()) {
-            // Tried again as a timeout.
+            // Tried again when that time is up.
             Some(Taken::Busy) => self.waiting.put_off(id, self.now_us + BUSY_US),
-            Some(Taken::Over) => {}
-            Some(Taken::Yes) | None => self.close_behind_replies(token),
+            Some(Taken::Over) => self.waiting.take_deadline(id),
+            Some(Taken::Yes) | None => {
+                self.waiting.take_deadline(id);
+                self.close_behind_replies(token);
+            }
         }
     }
 
@@ -493,11 +514,7 @@ impl Core {
             }
             Taken::Over => {
                 // Its reply is on its way.
-                if let Some(client) = self.waiting.by_id.get_mut(&id)
-                    && let Some(deadline_us) = client.deadline_us.take()
-                {
-                    self.waiting.deadlines.remove(&(deadline_us, id));
-                }
+                self.waiting.take_deadline(id);
                 return false;
             }
         }

@@ -34,7 +34,7 @@ build:
 	$(CARGO) build --release --locked
 
 test: ## every test of the suite (a minute or two once built)
-	$(CARGO) test --locked --lib --bins --test tests
+	$(CARGO) test --locked --test tests
 
 check: fmt clippy test smoke ## all of CI: format, lints as errors, tests (tidy is one), every bench at smoke size
 

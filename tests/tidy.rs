@@ -276,6 +276,20 @@ fn nothing_is_left_for_later() {
     report(&faults);
 }
 
+/// The library has no test binary of its own: a test in there would never run.
+#[test]
+fn tests_are_not_in_src() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        for (number, code) in source.code_lines() {
+            if code.contains("#[test]") || code.contains("cfg(test)") {
+                faults.push(format!("{}:{number}: tests belong in tests/", source.path));
+            }
+        }
+    }
+    report(&faults);
+}
+
 #[test]
 fn files_have_one_subject() {
     let mut faults = Vec::new();

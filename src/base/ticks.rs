@@ -3,6 +3,7 @@
 //! Promises  a duration costs one reading at each end and one multiplication; where the counter cannot be trusted,
 //!           readings are the system's nanoseconds.
 //! Source    quanta reads and calibrates the counter.
+//! Tests     tests/base/ticks.rs.
 
 /// Bits of `ns_per_tick` after the point.
 const FRACTION_BITS: u32 = 32;
@@ -46,29 +47,5 @@ impl TickClock {
     pub fn delta_as_nanos(&self, start: u64, end: u64) -> u64 {
         let ticks = end.saturating_sub(start);
         ((u128::from(ticks) * u128::from(self.ns_per_tick)) >> FRACTION_BITS) as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_those_of_the_calibrated_counter() {
-        let clock = TickClock::new();
-        for ticks in [0, 1, 1000, 3_000_000_000, 1 << 40, 1 << 50] {
-            let own = clock.delta_as_nanos(77, 77 + ticks);
-            let theirs = clock.clock.delta_as_nanos(77, 77 + ticks);
-            // What is lost is the fraction below 2^-32 ns of each tick.
-            assert!(own.abs_diff(theirs) <= 1 + (ticks >> 31), "{ticks}");
-        }
-        assert_eq!(clock.delta_as_nanos(5, 4), 0);
-        for ns in [0, 1_000, 2_000_000, 1 << 40] {
-            let back = clock.delta_as_nanos(0, clock.ticks(ns));
-            assert!(
-                back <= ns && ns - back <= 2 + clock.delta_as_nanos(0, 1),
-                "{ns}: {back}"
-            );
-        }
     }
 }

@@ -14,7 +14,7 @@
 //! Promises  where the level is not on, a line costs one look at it; none is on the path of a request.
 //! Not here  when a client is over a limit: where that is found.
 //! Source    Redis's log.
-//! Tests     tests/server/client_log.rs.
+//! Tests     tests/server/client_log.rs, tests/node/client_log.rs.
 
 use std::fmt::Display;
 use std::io;
@@ -195,7 +195,7 @@ impl Core {
 }
 
 /// The system's text for an error, without its number.
-fn reason_of(errno: i32) -> String {
+pub fn reason_of(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();
     match text.split_once(" (os error") {
         Some((reason, _)) => reason.to_string(),
@@ -204,7 +204,7 @@ fn reason_of(errno: i32) -> String {
 }
 
 /// Some of what a client has sent, between quotes: what is not printable is shown as a dot.
-fn sample(unread: &[u8]) -> String {
+pub fn sample(unread: &[u8]) -> String {
     let shown = |bytes: &[u8]| -> String {
         let bytes = bytes.iter().map(|&byte| match byte {
             b' '..=b'~' => char::from(byte),
@@ -223,28 +223,4 @@ fn sample(unread: &[u8]) -> String {
         shown(head),
         shown(tail)
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sample_shows_both_ends_and_nothing_that_is_not_printable() {
-        assert_eq!(sample(b"$a\r\nhe\xffo"), "'$a..he.o'");
-        assert_eq!(sample(&[b'x'; 127]).len(), 129);
-        let mut long = vec![b'x'; 64];
-        long.extend_from_slice(b"not shown");
-        long.extend_from_slice(&[b'y'; 64]);
-        let (head, tail) = ("x".repeat(64), "y".repeat(64));
-        assert_eq!(
-            sample(&long),
-            format!("'{head}' (... more 9 bytes ...) '{tail}'")
-        );
-    }
-
-    #[test]
-    fn a_reason_has_no_number() {
-        assert_eq!(reason_of(libc::ECONNRESET), "Connection reset by peer");
-    }
 }

@@ -18,7 +18,7 @@ mod block_logs;
 mod buffers;
 mod busy_scripts;
 pub mod cli;
-mod client_log;
+pub mod client_log;
 mod client_row;
 pub mod clients;
 mod command_file;

@@ -10,3 +10,4 @@ mod rng;
 mod sha1;
 mod shared_bytes;
 mod shared_list;
+mod ticks;

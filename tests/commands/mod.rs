@@ -1,5 +1,6 @@
 //! Commands on one keyspace.
 
+mod acl_log; // the order of denials
 mod blocking; // timeouts, requests cut to some of their keys
 mod client; // filters, CLIENT's argument errors
 mod command; // COMMAND's replies against recorded ones

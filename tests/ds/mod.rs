@@ -3,6 +3,7 @@
 mod bitmap;
 mod block_buffer;
 mod block_size;
+mod bucket;
 mod field_table;
 mod growing_buffer;
 #[cfg(not(miri))]

@@ -1,5 +1,6 @@
 mod affinity; // which thread has a CPU for itself
 mod cli; // the command line
+mod client_log; // what is shown of bad requests and errors
 mod clients; // rows of CLIENT LIST, and filters
 mod compaction; // when memory is worth a walk
 mod config_file; // redis.conf and its errors

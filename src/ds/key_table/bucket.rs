@@ -3,11 +3,13 @@
 //!     slot = | tag 16 | address of the entry 45 | flags 3 |      address 0: empty
 //!     flags: bit 0 the entry has a deadline; bit 1, in the last slot only, entries have passed this bucket on; bit 2 the
 //!     colour that tells what a cut has shown (`cut.rs`)
+//!
+//! Tests     tests/ds/bucket.rs.
 
 pub(super) use crate::ds::prefetch::prefetch;
 
 /// Slots of a bucket.
-pub(super) const SLOTS: usize = 8;
+pub const SLOTS: usize = 8;
 /// In a slot: the entry has a deadline.
 pub(super) const HAS_DEADLINE: u64 = 1;
 /// In a bucket's last slot, full or empty: an entry found this bucket full and went to the next.
@@ -19,7 +21,7 @@ const ADDRESS: u64 = 0x0000_ffff_ffff_fff8;
 
 /// Eight slots.
 #[repr(C, align(64))]
-pub(super) struct Bucket(pub(super) [u64; SLOTS]);
+pub struct Bucket(pub [u64; SLOTS]);
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
@@ -32,7 +34,7 @@ impl Bucket {
 
     /// The slots that have this tag. An empty slot has tag 0, so look at the address too.
     #[inline]
-    pub(super) fn tag_matches(&self, tag: u64) -> TagMatches {
+    pub fn tag_matches(&self, tag: u64) -> TagMatches {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         return sse2_matches(&self.0, tag);
         #[cfg(not(all(target_arch = "x86_64", not(miri))))]
@@ -47,7 +49,7 @@ impl Bucket {
 }
 
 /// Indices of slots, in no particular order. Bit `4 * odd + index / 2` stands for slot `index`: so the vector unit has it.
-pub(super) struct TagMatches(u32);
+pub struct TagMatches(u32);
 
 impl Iterator for TagMatches {
     type Item = usize;
@@ -64,8 +66,7 @@ impl Iterator for TagMatches {
 }
 
 /// What every machine can do, and what the other one is tested against.
-#[cfg_attr(all(target_arch = "x86_64", not(miri)), allow(dead_code))]
-fn generic_matches(slots: &[u64; SLOTS], tag: u64) -> TagMatches {
+pub fn generic_matches(slots: &[u64; SLOTS], tag: u64) -> TagMatches {
     let mut matches = 0;
     for (index, slot) in slots.iter().enumerate() {
         matches |= u32::from(slot >> 48 == tag) << (index >> 1 | (index & 1) << 2);
@@ -126,34 +127,4 @@ pub(super) fn with_tag(slot: u64, tag: u64) -> u64 {
 #[inline]
 pub(super) fn entry(slot: u64) -> *mut u8 {
     std::ptr::with_exposed_provenance_mut((slot & ADDRESS) as usize)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every slot alone, all and none, tags at both ends of the range.
-    #[test]
-    fn both_ways_to_match_tags_agree() {
-        for pattern in 0..256_u64 {
-            for tag in [0, 1, 0x7fff, 0x8000, 0xffff] {
-                let mut bucket = Bucket([0; SLOTS]);
-                for (index, slot) in bucket.0.iter_mut().enumerate() {
-                    let own = if pattern >> index & 1 == 1 {
-                        tag
-                    } else {
-                        tag ^ 0x8001
-                    };
-                    *slot = own << 48 | 0xffff_ffff_fff8;
-                }
-                let mut found: Vec<usize> = bucket.tag_matches(tag).collect();
-                let mut expected: Vec<usize> = generic_matches(&bucket.0, tag).collect();
-                found.sort_unstable();
-                expected.sort_unstable();
-                assert_eq!(found, expected);
-                let wanted: Vec<usize> = (0..8).filter(|index| pattern >> index & 1 == 1).collect();
-                assert_eq!(found, wanted);
-            }
-        }
-    }
 }

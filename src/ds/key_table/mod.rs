@@ -17,7 +17,7 @@
 //!           and shrinking between the calls of a scan; clean under AddressSanitizer.
 
 mod borrowed;
-mod bucket;
+pub mod bucket;
 mod compact;
 mod cut;
 mod entry;

@@ -118,6 +118,17 @@ impl BlockBuffer {
         }
     }
 
+    /// Appends bytes that are not read here soon, without a place in the caches for them.
+    pub fn extend_past_caches(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        // SAFETY: there is room for all of it.
+        unsafe {
+            let end = self.start.as_ptr().add(self.length);
+            copy_past_caches(end, bytes);
+        }
+        self.length += bytes.len();
+    }
+
     /// # Safety
     /// There is room.
     #[inline]
@@ -176,6 +187,41 @@ impl Drop for BlockBuffer {
             unsafe { dealloc(self.start.as_ptr(), layout(self.capacity)) };
         }
     }
+}
+
+/// # Safety
+/// `to` has room for `bytes`, which lie elsewhere.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+unsafe fn copy_past_caches(to: *mut u8, bytes: &[u8]) {
+    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
+    const VECTOR_BYTES: usize = size_of::<__m128i>();
+    const LINE_BYTES: usize = 64;
+
+    let head = to.align_offset(LINE_BYTES).min(bytes.len());
+    let (head, rest) = bytes.split_at(head);
+    let (lines, tail) = rest.as_chunks::<LINE_BYTES>();
+    // SAFETY: there is room, and what is read lies elsewhere. Behind the head lines begin, as the stores want it.
+    unsafe {
+        to.copy_from_nonoverlapping(head.as_ptr(), head.len());
+        let mut at = to.add(head.len());
+        for line in lines {
+            for vector in line.as_chunks::<VECTOR_BYTES>().0 {
+                _mm_stream_si128(at.cast(), _mm_loadu_si128(vector.as_ptr().cast()));
+                at = at.add(VECTOR_BYTES);
+            }
+        }
+        at.copy_from_nonoverlapping(tail.as_ptr(), tail.len());
+        // Such stores are ordered with nothing: whoever is told of these bytes is to find them.
+        _mm_sfence();
+    }
+}
+
+/// # Safety
+/// As above.
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+unsafe fn copy_past_caches(to: *mut u8, bytes: &[u8]) {
+    // SAFETY: the caller's promise.
+    unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
 }
 
 fn layout(capacity: usize) -> Layout {

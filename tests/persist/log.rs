@@ -242,50 +242,52 @@ fn a_closed_log_says_that_its_last_record_is_durable() {
 /// Every second write fails, on and on, and with it those that are under way beside it.
 #[test]
 fn what_failed_is_written_again_elsewhere_and_read_once() {
-    let mut log = log(Policy::Always);
-    let mut disk = MemoryDisk::default();
-    let mut said = Vec::new();
-    let mut count = 0;
-    for round in 0..60 {
-        log.set_now(round);
-        say(&mut log, &format!("w{round}"));
-        said.push(format!("w{round}"));
-        let mut under_way = Vec::new();
-        for more in 0..3 {
-            if let Some(request) = log.next_prepare() {
-                disk.prepare(1, 0, &mut log, request);
-            }
-            if let Some(Request::Write {
-                id,
-                sequence,
-                offset,
-                buffer,
-                ..
-            }) = log.next_write()
-            {
-                count += 1;
-                let fails = count % 5 == 2;
-                if !fails {
-                    let file = disk.files.get_mut(&(1, 0, sequence)).expect("a file");
-                    let at = offset as usize;
-                    file[at..at + buffer.len()].copy_from_slice(buffer.as_slice());
+    for policy in [Policy::Always, Policy::EverySecond] {
+        let mut log = log(policy);
+        let mut disk = MemoryDisk::default();
+        let mut said = Vec::new();
+        let mut count = 0;
+        for round in 0..60 {
+            log.set_now(round);
+            say(&mut log, &format!("w{round}"));
+            said.push(format!("w{round}"));
+            let mut under_way = Vec::new();
+            for more in 0..3 {
+                if let Some(request) = log.next_prepare() {
+                    disk.prepare(1, 0, &mut log, request);
                 }
-                under_way.push((id, buffer, fails));
+                if let Some(Request::Write {
+                    id,
+                    sequence,
+                    offset,
+                    buffer,
+                    ..
+                }) = log.next_write()
+                {
+                    count += 1;
+                    let fails = count % 5 == 2;
+                    if !fails {
+                        let file = disk.files.get_mut(&(1, 0, sequence)).expect("a file");
+                        let at = offset as usize;
+                        file[at..at + buffer.len()].copy_from_slice(buffer.as_slice());
+                    }
+                    under_way.push((id, buffer, fails));
+                }
+                log.set_now(1000 * round + more);
+                say(&mut log, &format!("w{round}.{more}"));
+                said.push(format!("w{round}.{more}"));
             }
-            log.set_now(1000 * round + more);
-            say(&mut log, &format!("w{round}.{more}"));
-            said.push(format!("w{round}.{more}"));
+            for (id, buffer, fails) in under_way {
+                log.wrote(id, buffer, if fails { Err(5) } else { Ok(()) });
+            }
         }
-        for (id, buffer, fails) in under_way {
-            log.wrote(id, buffer, if fails { Err(5) } else { Ok(()) });
-        }
+        disk.perform(1, 0, &mut log);
+        assert_eq!(log.synced_lsn(), log.lsn());
+        assert_eq!(log.failure(), None);
+        let (all, tail) = replayed(&disk);
+        assert_eq!(all, said);
+        assert_eq!(tail, Tail::Clean);
     }
-    disk.perform(1, 0, &mut log);
-    assert_eq!(log.synced_lsn(), log.lsn());
-    assert_eq!(log.failure(), None);
-    let (all, tail) = replayed(&disk);
-    assert_eq!(all, said);
-    assert_eq!(tail, Tail::Clean);
 }
 
 /// A disk that takes no write for long is not filled with segments, each for one try.

@@ -2,6 +2,7 @@
 
 pub mod disk; // a disk in memory that does what logs ask for
 
+mod batch; // the stage, and records that outgrow it
 mod effects;
 mod libraries;
 mod log;

@@ -3,9 +3,9 @@
 //! Promises  what is appended between [`Log::enter_group`] and [`Log::leave_group`] is one record, at one time.
 //! Not here  what becomes of a batch: `on_disk.rs`.
 
-use super::{BATCH_BYTES_MAX, Log, OpenRecord, RECORD_BYTES_MAX};
+use super::{BATCH_BYTES_MAX, Log, OpenRecord, Policy, RECORD_BYTES_MAX};
 use crate::persist::effects;
-use crate::persist::record::{HEADER_BYTES, Header, Kind, TransactionRecord};
+use crate::persist::record::{Header, Kind, TransactionRecord};
 
 impl Log {
     /// Moves time: what is appended from now on happens then.
@@ -63,7 +63,7 @@ impl Log {
             && self
                 .record
                 .as_ref()
-                .is_some_and(|record| self.batch.len() - record.at > RECORD_BYTES_MAX / 2)
+                .is_some_and(|_| self.batch.record_bytes() > RECORD_BYTES_MAX / 2)
         {
             self.close_record();
         }
@@ -87,9 +87,7 @@ impl Log {
             now_ms: self.now_ms,
             db: 0,
         };
-        self.batch.extend(&header.to_bytes());
-        self.batch.extend(&payload);
-        self.batch.pad(8);
+        self.batch.append(&header.to_bytes(), &payload);
     }
 
     /// Makes sure that what is appended next is in a record, on this database.
@@ -99,6 +97,7 @@ impl Log {
         if let Some(record) = &self.record
             && record.db == db
             && self.batch.len() <= RECORD_BYTES_MAX
+            && !self.batch.has_full_stage()
         {
             return;
         }
@@ -111,7 +110,8 @@ impl Log {
             self.take_batch();
         }
         if let Some(record) = &mut self.record {
-            let is_full = self.batch.len() - record.at > RECORD_BYTES_MAX;
+            let is_full =
+                self.batch.record_bytes() > RECORD_BYTES_MAX || self.batch.has_full_stage();
             if !is_full || self.groups_count > 0 {
                 if record.db != db {
                     record.db = db;
@@ -122,10 +122,7 @@ impl Log {
             self.close_record();
         }
         self.lsn += 1;
-        self.record = Some(OpenRecord {
-            at: self.batch.len(),
-            db,
-        });
+        self.record = Some(OpenRecord { db });
         let header = Header {
             kind: Kind::Effects,
             length: 0,
@@ -133,15 +130,14 @@ impl Log {
             now_ms: self.now_ms,
             db,
         };
-        self.batch.extend(&header.to_bytes());
+        // Where replies wait for the disk, it reads the batch while that is in the caches still.
+        let stages = self.policy != Policy::Always;
+        self.batch.open(&header.to_bytes(), stages);
     }
 
     pub(super) fn close_record(&mut self) {
-        if let Some(record) = self.record.take() {
-            let length = (self.batch.len() - record.at - HEADER_BYTES) as u64;
-            let header = &mut self.batch.as_mut_slice()[record.at..];
-            header[8..16].copy_from_slice(&length.to_le_bytes());
-            self.batch.pad(8);
+        if self.record.take().is_some() {
+            self.batch.close(self.segment_id());
         }
     }
 
@@ -154,6 +150,12 @@ impl Log {
             now_ms: 0,
             db: 0,
         };
-        self.batch.extend(&mark.to_bytes());
+        let segment_id = self.segment_id();
+        self.batch.begin(&mark.to_bytes(), segment_id);
+    }
+
+    /// What the segment is called that the next write goes to, as it seems.
+    fn segment_id(&self) -> Option<u64> {
+        self.current.as_ref().map(|current| current.id)
     }
 }

@@ -10,11 +10,13 @@
 //! Tests     tests/persist/log.rs.
 
 mod append;
+mod batch;
 mod on_disk;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use self::batch::{Batch, Sealed};
 use super::record::HEADER_BYTES;
 use super::{BLOCK_BYTES, BlockBuffer};
 use crate::ds::block_pool::BlockPool;
@@ -100,8 +102,6 @@ struct OpenSegment {
 }
 
 struct OpenRecord {
-    /// Where it begins in the batch.
-    at: usize,
     /// The database its commands are on by now.
     db: u16,
 }
@@ -122,6 +122,7 @@ struct Flight {
 struct Waiting {
     buffer: BlockBuffer,
     last_lsn: u64,
+    sealed: Sealed,
 }
 
 /// One core's log.
@@ -143,7 +144,7 @@ pub struct Log {
     remade_count: u64,
     /// The last segment that something has been written to.
     written_sequence: u64,
-    batch: BlockBuffer,
+    batch: Batch,
     record: Option<OpenRecord>,
     now_ms: i64,
     /// The database with the most keys, and how many it has: [`Log::note_size`].
@@ -217,7 +218,7 @@ impl Log {
             last_sequence: 0,
             remade_count: 0,
             written_sequence: 0,
-            batch: BlockBuffer::default(),
+            batch: Batch::new(),
             record: None,
             now_ms: 0,
             size: (0, 0),

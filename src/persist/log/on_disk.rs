@@ -149,8 +149,8 @@ impl Log {
         let Waiting {
             mut buffer,
             last_lsn,
+            sealed,
         } = self.waiting.pop_front()?;
-        let mut at = 0;
         let mark = Header {
             kind: Kind::Mark,
             length: 0,
@@ -160,7 +160,10 @@ impl Log {
         };
         let bytes = buffer.as_mut_slice();
         bytes[..HEADER_BYTES].copy_from_slice(&mark.to_bytes());
-        while at + HEADER_BYTES <= bytes.len() && bytes[at + 32] != 0 {
+        seal_record(bytes, current.id);
+        let mut at = HEADER_BYTES;
+        while sealed != Some(current.id) && at + HEADER_BYTES <= bytes.len() && bytes[at + 32] != 0
+        {
             seal_record(&mut bytes[at..], current.id);
             at += record_bytes(record::u64_at(bytes, at + 8)) as usize;
         }
@@ -233,7 +236,11 @@ impl Log {
         buffer.extend(&[0; HEADER_BYTES]);
         buffer.pad(BLOCK_BYTES);
         let last_lsn = self.lsn;
-        self.waiting.push_back(Waiting { buffer, last_lsn });
+        self.waiting.push_back(Waiting {
+            buffer,
+            last_lsn,
+            sealed: None,
+        });
         true
     }
 
@@ -245,12 +252,12 @@ impl Log {
         if self.batch.len() <= HEADER_BYTES {
             return;
         }
-        self.batch.pad(BLOCK_BYTES);
         let spare = self.buffers.take();
-        let buffer = std::mem::replace(&mut self.batch, spare);
+        let (buffer, sealed) = self.batch.take(spare);
         self.waiting.push_back(Waiting {
             buffer,
             last_lsn: self.lsn,
+            sealed,
         });
         self.begin_batch();
     }
@@ -320,7 +327,11 @@ impl Log {
                     && !is_mark_alone(&buffer)
                 {
                     let last_lsn = flight.last_lsn;
-                    self.waiting.push_front(Waiting { buffer, last_lsn });
+                    self.waiting.push_front(Waiting {
+                        buffer,
+                        last_lsn,
+                        sealed: None,
+                    });
                 }
             }
         }

@@ -483,6 +483,10 @@ impl Shard {
         effect: Option<Effect>,
         logged: &Logged,
     ) {
+        // However many commands say what it did: they are one record.
+        if let Some(logging) = &mut self.logging {
+            logging.log.enter_group();
+        }
         let has_expired = self.keys.has_expired();
         if has_expired {
             self.settle_expired();
@@ -501,6 +505,9 @@ impl Shard {
                     logging.append_born(entry, db, args);
                 }
             }
+        }
+        if let Some(logging) = &mut self.logging {
+            logging.log.leave_group();
         }
         self.note_revealed(entry, args, did_something || has_expired);
     }

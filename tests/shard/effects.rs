@@ -128,6 +128,37 @@ fn configure(server: &mut Instant, step: &Step) {
     }
 }
 
+/// Commands that say together what one request did are in one record, wherever the ones before it end.
+#[test]
+fn a_request_that_is_logged_as_several_commands_is_one_record() {
+    let mut server = Instant::new(1);
+    configure(&mut server, &Step::NodeEntries(1));
+    server.begin_logs(Policy::EverySecond);
+    for index in 0..1000 {
+        server.say(&format!("XADD s MAXLEN ~ 1 {index}-1 f v"));
+    }
+    let mut disk = MemoryDisk::default();
+    let log = server.shards[0].log_mut().expect("a log");
+    (0..3).for_each(|_| disk.perform(1, 0, log));
+    assert!(log.is_written());
+    let epoch = Epoch {
+        number: 1,
+        cores: 1,
+        seed: 7,
+        ..Epoch::default()
+    };
+    let mut lasts = Vec::new();
+    walk(&disk, &epoch, 0, u64::MAX, &mut |record, _, _| {
+        let count = |name: &[u8]| record.payload.windows(4).filter(|it| *it == name).count();
+        lasts.push((count(b"XADD"), count(b"XTRI")));
+        true
+    })
+    .expect("a log that counts");
+    assert!(lasts.len() > 2, "{lasts:?}");
+    let is_whole = |(added, trimmed): &(usize, usize)| added == trimmed;
+    assert!(lasts[1..].iter().all(is_whole), "{lasts:?}");
+}
+
 /// A key that goes because a request finds its last field dead is gone for whoever runs the log again, too.
 #[test]
 fn keys_that_go_with_a_dead_field_are_logged() {

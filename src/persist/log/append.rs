@@ -60,10 +60,9 @@ impl Log {
     /// What is appended until the matching [`Log::leave_group`] happened as one.
     pub fn enter_group(&mut self) {
         if self.groups_count == 0
-            && self
-                .record
-                .as_ref()
-                .is_some_and(|_| self.batch.record_bytes() > RECORD_BYTES_MAX / 2)
+            && self.record.as_ref().is_some_and(|_| {
+                self.batch.record_bytes() > RECORD_BYTES_MAX / 2 || self.batch.has_full_record()
+            })
         {
             self.close_record();
         }
@@ -93,11 +92,9 @@ impl Log {
     /// Makes sure that what is appended next is in a record, on this database.
     #[inline]
     fn open_record(&mut self, db: u16) {
-        // So short a batch ends no record that has a place in it.
         if let Some(record) = &self.record
             && record.db == db
-            && self.batch.len() <= RECORD_BYTES_MAX
-            && !self.batch.has_full_stage()
+            && !self.batch.has_full_record()
         {
             return;
         }
@@ -110,9 +107,7 @@ impl Log {
             self.take_batch();
         }
         if let Some(record) = &mut self.record {
-            let is_full =
-                self.batch.record_bytes() > RECORD_BYTES_MAX || self.batch.has_full_stage();
-            if !is_full || self.groups_count > 0 {
+            if !self.batch.has_full_record() || self.groups_count > 0 {
                 if record.db != db {
                     record.db = db;
                     effects::append_select(&mut self.batch, db);

@@ -10,13 +10,14 @@
 //!           [`Sealed`] says.
 //! Not here  which records there are: `append.rs`. Tests: those of the log, tests/persist/log.rs.
 
+use super::RECORD_BYTES_MAX;
 use crate::persist::effects::Sink;
 use crate::persist::record::{HEADER_BYTES, seal_record};
 use crate::persist::{BLOCK_BYTES, BlockBuffer};
 
 /// What the innermost cache has room for beside everything else.
 const STAGE_BYTES: usize = 16 << 10;
-/// A record that is larger ends where it may.
+/// A record that was begun there is no longer, but for its last command or group.
 const STAGED_BYTES: usize = STAGE_BYTES * 3 / 4;
 /// Records begin at multiples of this.
 const ALIGNMENT: usize = 8;
@@ -30,6 +31,8 @@ pub(super) struct Batch {
     stage: Vec<u8>,
     /// Where the open record begins in the buffer, or will.
     record_at: usize,
+    /// A record with more bytes ends where it may.
+    record_bytes_max: usize,
     /// The open record is in the stage.
     is_staged: bool,
     sealed: Sealed,
@@ -42,6 +45,7 @@ impl Batch {
             buffer: BlockBuffer::default(),
             stage: Vec::new(),
             record_at: 0,
+            record_bytes_max: 0,
             is_staged: false,
             sealed: None,
         }
@@ -59,10 +63,10 @@ impl Batch {
         self.len() - self.record_at
     }
 
-    /// The open record is as long as those in the stage are to be.
+    /// The open record is as long as it is to be.
     #[inline]
-    pub(super) fn has_full_stage(&self) -> bool {
-        self.stage.len() > STAGED_BYTES
+    pub(super) fn has_full_record(&self) -> bool {
+        self.record_bytes() > self.record_bytes_max
     }
 
     /// Begins with the mark, for records that are sealed for a segment where there is one.
@@ -79,7 +83,9 @@ impl Batch {
         debug_assert!(self.stage.is_empty(), "one is open at a time");
         self.record_at = self.buffer.len();
         self.is_staged = stages;
+        self.record_bytes_max = RECORD_BYTES_MAX;
         if stages {
+            self.record_bytes_max = STAGED_BYTES;
             self.stage.reserve_exact(STAGE_BYTES);
         }
         self.extend(header);

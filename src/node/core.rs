@@ -339,6 +339,8 @@ pub struct Core {
     pub log_errno: i32,
     /// This core's log cannot be written.
     pub(super) is_log_failing: bool,
+    /// It lacks something that clients have replies to; counted on the board.
+    pub(super) is_ahead_of_log: bool,
     /// Its last record when it last failed.
     pub(super) failed_lsn: u64,
 }
@@ -587,6 +589,7 @@ impl Core {
             ended_figures: None,
             log_errno: 0,
             is_log_failing: false,
+            is_ahead_of_log: false,
             failed_lsn: 0,
             options: parts.options,
         };

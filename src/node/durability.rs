@@ -360,7 +360,7 @@ impl Core {
         }
         let (ending, is_failing) = (&self.ending, log.failure().is_some());
         let is_over = log.is_broken() || ending.is_long_overdue();
-        if log.policy() == Policy::Always {
+        if log.policy() == Policy::Always && !log.has_told_beyond() {
             // Of what is missing nobody was told.
             return is_over || is_failing || ending.is_overdue();
         }
@@ -405,6 +405,7 @@ impl Core {
             log.written_lsn() >= self.failed_lsn || log.pending_bytes() == 0 && !log.is_busy()
         });
         let is_failing = errno.is_some() || self.is_log_failing && !is_over;
+        let is_ahead = is_failing && log.is_some_and(|log| log.has_told_beyond());
         let board = self.mesh.board();
         if let Some(log) = log.filter(|log| log.is_broken()) {
             board.broken_epoch.fetch_max(log.epoch(), Ordering::Relaxed);
@@ -421,6 +422,12 @@ impl Core {
             _ => 0,
         };
         self.is_log_failing = is_failing;
+        match (self.is_ahead_of_log, is_ahead) {
+            (false, true) => board.logs_left_behind_count.fetch_add(1, Ordering::Relaxed),
+            (true, false) => board.logs_left_behind_count.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        self.is_ahead_of_log = is_ahead;
         self.log_errno = match board.failing_logs_count.load(Ordering::Relaxed) {
             0 => 0,
             _ => board.log_errno.load(Ordering::Relaxed),

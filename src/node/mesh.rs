@@ -307,6 +307,8 @@ pub struct Board {
     pub log_errno: AtomicI32,
     /// See [`Board::log_errno`].
     pub failing_logs_count: AtomicU32,
+    /// How many of those lack something that clients have replies to.
+    pub logs_left_behind_count: AtomicU32,
     /// The last epoch of which a log may have lost something that was written: only another one can be trusted.
     pub broken_epoch: AtomicU64,
     /// There are logs that no base is in force for: a start would find nothing of them.
@@ -401,6 +403,7 @@ impl Board {
             clients_count: AtomicU32::new(0),
             log_errno: AtomicI32::new(0),
             failing_logs_count: AtomicU32::new(0),
+            logs_left_behind_count: AtomicU32::new(0),
             broken_epoch: AtomicU64::new(0),
             lacks_base: AtomicBool::new(false),
             silenced_count: AtomicUsize::new(0),

@@ -276,10 +276,14 @@ impl Core {
 
     /// Some log fails, and its last writes are in memory only although their clients have replies.
     fn has_answered_beyond_log(&self) -> bool {
-        let has_logs = self.options.appendonly && self.log_policy() != Policy::Always;
         // What this core has noted of it may be a turn old.
-        let failing_count = &self.mesh.board().failing_logs_count;
-        has_logs && failing_count.load(Ordering::Relaxed) > 0
+        let board = self.mesh.board();
+        let count = match self.log_policy() {
+            // Replies that came before that policy waited for nothing.
+            Policy::Always => &board.logs_left_behind_count,
+            _ => &board.failing_logs_count,
+        };
+        self.options.appendonly && count.load(Ordering::Relaxed) > 0
     }
 
     /// It goes on.

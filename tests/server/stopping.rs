@@ -238,7 +238,12 @@ fn a_second_sigint_ends_a_script_that_counts_as_busy_never() {
 /// With `everysec` a write is answered before it is on disk: while the disk takes none, the end of the process would lose it.
 #[test]
 fn nothing_ends_a_process_whose_answers_are_ahead_of_its_log() {
-    for (policy, is_ahead) in [("everysec", true), ("no", true), ("always", false)] {
+    for (policy, then, is_ahead) in [
+        ("everysec", "everysec", true),
+        ("no", "no", true),
+        ("everysec", "always", true),
+        ("always", "always", false),
+    ] {
         let mut server = Server::start(2, &[LOGS, &["--save", ""]].concat());
         let faults = server.dir.join("faults");
         std::fs::create_dir(&faults).expect("a new folder");
@@ -263,6 +268,9 @@ fn nothing_ends_a_process_whose_answers_are_ahead_of_its_log() {
             assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
             continue;
         }
+        // What was answered before a stricter policy was answered all the same.
+        let set_policy = format!("CONFIG SET appendfsync {then}");
+        assert_eq!(client.ask(&set_policy), ok());
         assert_eq!(client.ask("SHUTDOWN NOSAVE"), refused());
         server.signal("TERM");
         eventually("the signal was seen", || {

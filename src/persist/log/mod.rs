@@ -158,6 +158,8 @@ pub struct Log {
     synced_lsn: u64,
     /// The last record whose reply was promised to wait for the disk when that policy ended.
     owed_lsn: u64,
+    /// The last record whose reply waited for nothing when that policy ended.
+    told_lsn: u64,
     /// Segments with writes that are not known to be durable, and the last record in each.
     unsynced: VecDeque<(u64, u64)>,
     syncing: Option<(u64, u64)>,
@@ -230,6 +232,7 @@ impl Log {
             written_lsn: 0,
             synced_lsn: 0,
             owed_lsn: 0,
+            told_lsn: 0,
             unsynced: VecDeque::new(),
             syncing: None,
             failure: None,
@@ -269,6 +272,7 @@ impl Log {
             failure: old.failure(),
         });
         self.policy = old.policy;
+        self.told_lsn = old.told_lsn;
         self.recent = std::mem::take(&mut old.recent);
         self.buffers = std::mem::take(&mut old.buffers);
         self.now_ms = old.now_ms;
@@ -421,6 +425,9 @@ impl Log {
         if self.policy == Policy::Always && policy != Policy::Always {
             self.owed_lsn = self.lsn;
         }
+        if self.policy != Policy::Always && policy == Policy::Always {
+            self.told_lsn = self.lsn;
+        }
         self.policy = policy;
         self.recent = match policy {
             // Of the writes before nobody knows the keys: all count as written last.
@@ -432,6 +439,15 @@ impl Log {
     /// Replies that were to wait for the disk wait still, although the policy has changed since.
     pub fn owes_sync(&self) -> bool {
         self.synced_lsn < self.owed_lsn
+    }
+
+    /// Clients have replies to what is not durable.
+    pub fn has_told_beyond(&self) -> bool {
+        let told_lsn = match self.policy {
+            Policy::Always => self.told_lsn,
+            Policy::EverySecond | Policy::Never => self.lsn,
+        };
+        self.synced_lsn() < told_lsn
     }
 
     /// With `always`, has writes made durable by a sync after them instead of each by itself, from the next one on.

@@ -531,7 +531,7 @@ fn xreadgroup(
     Ok(Effect::wrote(changes).touching(Touched::ComeOrGone))
 }
 
-/// Whether XREAD or XREADGROUP can read these streams; changes nothing.
+/// Whether XREAD or XREADGROUP can read these streams, and after what, as the words say; changes nothing.
 ///
 /// - Errors: which of the streams, counted from 0, is the first that cannot be read, and why.
 pub fn check(
@@ -540,14 +540,15 @@ pub fn check(
     no_touch: bool,
     is_group: bool,
     args: &Args<'_>,
-) -> Result<(), (usize, CommandError)> {
+) -> Result<OwnedArgs, (usize, CommandError)> {
     let of_all = |error| (0, error);
     let request = ReadStreams::parse(args, is_group, keys.now_ms()).map_err(of_all)?;
     for place in 0..request.keys_count {
         let from = request.looked_up(keys, db, no_touch, args, place);
         from.map_err(|error| (place, error))?;
     }
-    Ok(())
+    let ids = args.iter_from(request.keys_at + request.keys_count);
+    Ok(ids.collect())
 }
 
 /// Pending entries that are looked at for the first that is still there.

@@ -212,7 +212,7 @@ pub enum Operation {
         /// Who asked.
         caller: Caller,
     },
-    /// Looks whether XREAD or XREADGROUP can read these streams, which changes nothing; gives [`Output::Count`], or
+    /// Looks whether XREAD or XREADGROUP can read these streams, which changes nothing; gives [`Output::Streams`], or
     /// [`Output::ErrorAt`].
     CheckStreams {
         /// Their database.
@@ -223,6 +223,8 @@ pub enum Operation {
         is_group: bool,
         /// Whether that is a look-up, as INFO counts them.
         counts: bool,
+        /// For whom, where that is a client that has waited: the words with which it began to wait here count.
+        waiter: Option<u64>,
         /// The command's words, with this shard's keys.
         args: OwnedArgs,
     },
@@ -450,6 +452,11 @@ pub enum Output {
     Waiting {
         /// How long, in milliseconds; none: for ever, or as its coordinator knows.
         timeout_ms: Option<u64>,
+    },
+    /// Streams can be read.
+    Streams {
+        /// After what, each, as the words say that were looked at; none where the waiter has gone whose they were to be.
+        ids: Option<OwnedArgs>,
     },
     /// A string, if the key was there.
     Text {

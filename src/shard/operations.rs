@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::waiters::Asks;
+use super::waiters::{Asks, Change};
 use super::{CutMade, Request, Shard, Waited};
 use crate::commands::Entry;
 use crate::commands::lcs::NOT_STRINGS;
@@ -33,6 +33,14 @@ impl Shard {
         if usize::from(db) >= self.keys.databases_count() {
             return Output::Error("ERR DB index is out of range".into());
         }
+        // Its locks may have come from what was done here alone.
+        let before = self.waiters.set_change(Change::OfSeveral);
+        let output = self.operate_counted(db, operation);
+        self.waiters.set_change(before);
+        output
+    }
+
+    fn operate_counted(&mut self, db: u16, operation: Operation) -> Output {
         if matches!(operation, Operation::Block { .. }) {
             // Each of its commands is counted.
             return self.operate_within_memory(db, operation);
@@ -166,17 +174,22 @@ impl Shard {
                 caller,
                 is_group,
                 counts,
+                waiter,
                 args,
             } => {
                 let (db, no_touch) = (usize::from(db), caller.no_touch);
-                let before = (!counts).then(|| self.keys.begin_again(None));
+                let kept = waiter.map(|id| self.waiters.words_of(id));
+                let Some(args) = kept.unwrap_or(Some(&args)) else {
+                    return Output::Streams { ids: None };
+                };
                 let args = args.as_args();
+                let before = (!counts).then(|| self.keys.begin_again(None));
                 let checked = stream_read::check(&mut self.keys, db, no_touch, is_group, &args);
                 if let Some(before) = before {
                     self.keys.end_again(before);
                 }
                 match checked {
-                    Ok(()) => Output::Count(0),
+                    Ok(ids) => Output::Streams { ids: Some(ids) },
                     Err((place, error)) => Output::ErrorAt(place, error),
                 }
             }

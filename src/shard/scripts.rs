@@ -167,6 +167,8 @@ impl Shard {
             core: self.id,
             ..locks
         };
+        // What it has filled here, and more elsewhere.
+        self.waiters.widen_changes();
         match self.locks.seize(tx, locks.clone()) {
             Seized::Keys => locks,
             Seized::Shard => LockSet::of_shard(0, LockMode::Exclusive),

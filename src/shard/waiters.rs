@@ -40,8 +40,9 @@ pub enum Asks {
     Always,
     /// It waits for keys of other shards, too, and takes from the first that has something.
     ForOrder,
-    /// It reads what it waits for, of other shards as well, each by itself; but one key of another type is an error for all.
-    ForErrors,
+    /// It reads what it waits for, of other shards as well, and is given all that one transaction brings; one key of another type
+    /// is an error for all.
+    ForAll,
 }
 
 impl Asks {
@@ -49,7 +50,7 @@ impl Asks {
     pub fn of_part(entry: &Entry) -> Self {
         match entry.command.group {
             Group::List | Group::SortedSet => Self::ForOrder,
-            _ => Self::ForErrors,
+            _ => Self::ForAll,
         }
     }
 }
@@ -81,6 +82,10 @@ pub struct Waiter {
     pub is_due_again: bool,
     /// It has answered just now: there is no error, and what there is may be read here, or it is not enough.
     pub is_checked: bool,
+    /// What transactions over several shards have done here until this change was there when it came, or its coordinator knows of it.
+    known_until: u64,
+    /// The last change before its coordinator was asked.
+    asked_at: u64,
     keys: Vec<WaitKey>,
 }
 
@@ -102,18 +107,9 @@ impl Waiter {
             is_asking: false,
             is_due_again: false,
             is_checked: false,
+            known_until: 0,
+            asked_at: 0,
             keys: Vec::new(),
-        }
-    }
-
-    /// Whether its coordinator is to look, after this change.
-    pub fn is_to_ask(&self, change: Change) -> bool {
-        match self.asks {
-            _ if self.claim.is_denied() => true,
-            Asks::Never => false,
-            Asks::Always => true,
-            Asks::ForOrder => change == Change::OfSeveral || self.claim.is_in_doubt(),
-            Asks::ForErrors => self.claim.is_in_doubt() && !self.is_checked,
         }
     }
 }
@@ -127,6 +123,8 @@ struct Queue {
     left_by: BTreeSet<u64>,
     /// Those of them that look when the key goes.
     on_delete_count: usize,
+    /// The last change of it that was part of a transaction over several shards, as [`Waiters::changes_count`] had it.
+    of_several_at: u64,
 }
 
 /// Keys to look at in the order in which they were marked, none twice.
@@ -164,6 +162,8 @@ pub struct Waiters {
     claimable: Claimable,
     /// How often a key has been looked at.
     looks_count: u64,
+    /// How often one has been marked for a change.
+    changes_count: u64,
     /// How keys change that are marked now.
     change: Change,
     /// See [`Waiters::serve_last_first`].
@@ -212,6 +212,7 @@ impl Waiters {
             queue.on_delete_count += usize::from(waiter.on_delete);
         }
         self.on_delete_count += usize::from(waiter.on_delete);
+        waiter.known_until = self.changes_count;
         self.waiters.insert(id, waiter);
     }
 
@@ -231,7 +232,9 @@ impl Waiters {
             }
         }
         if waiter.is_asking {
-            waiter.keys.iter().for_each(|place| self.mark(*place));
+            // No change: one that has just come, and of whom his coordinator does not know yet, would have it asked.
+            let places = waiter.keys.iter();
+            places.for_each(|place| self.look_at(*place, self.change));
         }
         Some(waiter)
     }
@@ -261,6 +264,43 @@ impl Waiters {
             false => ids.next().copied(),
             true => ids.next_back().copied(),
         }
+    }
+
+    /// Whether a waiter's coordinator is to look, after this change.
+    pub fn is_to_ask(&self, id: u64, change: Change) -> bool {
+        let Some(waiter) = self.waiters.get(&id) else {
+            return false;
+        };
+        let is_in_doubt = waiter.claim.is_in_doubt();
+        match waiter.asks {
+            _ if waiter.claim.is_denied() => true,
+            Asks::Never => false,
+            Asks::Always => true,
+            Asks::ForOrder => change == Change::OfSeveral || is_in_doubt,
+            Asks::ForAll => is_in_doubt && !waiter.is_checked || self.has_of_several(waiter),
+        }
+    }
+
+    /// Whether a transaction over several shards has changed one of its keys, whichever is looked at now, and its coordinator does not
+    /// know.
+    fn has_of_several(&self, waiter: &Waiter) -> bool {
+        let queues = waiter.keys.iter().filter_map(|key| self.queues.get(key));
+        let mut changes = queues.map(|queue| queue.of_several_at);
+        changes.any(|change| change > waiter.known_until)
+    }
+
+    /// A waiter's coordinator is asked: it will find whatever has been done here.
+    pub fn ask(&mut self, id: u64) {
+        let asked_at = self.changes_count;
+        if let Some(waiter) = self.waiters.get_mut(&id) {
+            waiter.is_asking = true;
+            waiter.asked_at = asked_at;
+        }
+    }
+
+    /// The words of a waiter: this shard's keys only.
+    pub fn words_of(&self, id: u64) -> Option<&OwnedArgs> {
+        Some(&self.waiters.get(&id)?.args)
     }
 
     /// The type of what a waiter waits for.
@@ -329,10 +369,17 @@ impl Waiters {
         Some((&queue.key, queue.on_delete_count > 0))
     }
 
-    /// How keys change that are marked from now on.
+    /// How keys change that are marked from now on; how they did before.
     #[inline]
-    pub fn set_change(&mut self, change: Change) {
-        self.change = change;
+    pub fn set_change(&mut self, change: Change) -> Change {
+        std::mem::replace(&mut self.change, change)
+    }
+
+    /// What has been done here and not been looked at yet turns out to be part of what is done on several shards.
+    pub fn widen_changes(&mut self) {
+        for place in std::mem::take(&mut self.ready).order {
+            self.mark_as(place, Change::OfSeveral);
+        }
     }
 
     /// Something happened to a key.
@@ -341,6 +388,17 @@ impl Waiters {
     }
 
     fn mark_as(&mut self, place: WaitKey, change: Change) {
+        self.look_at(place, change);
+        if let Some(queue) = self.queues.get_mut(&place) {
+            self.changes_count += 1;
+            if change == Change::OfSeveral {
+                queue.of_several_at = self.changes_count;
+            }
+        }
+    }
+
+    /// A key is to be looked at, also by those who have left what it holds.
+    fn look_at(&mut self, place: WaitKey, change: Change) {
         if let Some(queue) = self.queues.get_mut(&place) {
             queue.left_by.clear();
             self.ready.push(place, change);
@@ -354,10 +412,11 @@ impl Waiters {
         }
     }
 
-    /// One that had another core look goes on waiting: its keys are looked at again for those behind it, and by those who have
+    /// One that had its coordinator look goes on waiting: its keys are looked at again for those behind it, and by those who have
     /// left what they hold no more than before.
     pub fn look_again(&mut self, id: u64) {
-        if let Some(waiter) = self.waiters.get(&id) {
+        if let Some(waiter) = self.waiters.get_mut(&id) {
+            waiter.known_until = waiter.asked_at;
             let places = waiter.keys.iter();
             places.for_each(|place| self.ready.push(*place, Change::Here));
         }

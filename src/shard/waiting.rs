@@ -5,9 +5,10 @@
 //!
 //! A waiter runs its own handler again, so what it takes is taken in the same step as it is found; what it pushes marks
 //! keys in turn. One whose destination lives on another shard asks its coordinator instead, and those behind it wait for the
-//! answer. So does one that pops from several shards, where a transaction over several has filled a key: it may have filled
-//! one that the client named earlier. And so does any that waits at several once one of its keys has come to hold another type:
-//! its command would fail on that, and takes nothing ([`Claim::doubt`](crate::router::wait::Claim::doubt)).
+//! answer. So does one that waits at several shards, where a transaction over several has filled a key: it may have filled one
+//! that the client named earlier, and who reads streams is given all of it. And so does any that waits at several once one of its
+//! keys has come to hold another type: its command would fail on that, and takes nothing
+//! ([`Claim::doubt`](crate::router::wait::Claim::doubt)).
 //!
 //! Promises  no waiter is passed over by a later one for what both wait for; a key in the way of a transaction is left
 //!           until that one has released it, and not looked at before.
@@ -380,7 +381,8 @@ impl Shard {
         let Some(waiter) = self.waiters.get_mut(id) else {
             return Served::Yes;
         };
-        match waiter.claim.take() {
+        let claim = waiter.claim.clone();
+        match claim.take() {
             Taken::Yes => {}
             Taken::Busy => return Served::Busy(Cause::Claim),
             Taken::Over => {
@@ -389,14 +391,13 @@ impl Shard {
             }
         }
         let origin = request.origin;
-        if waiter.is_to_ask(change) {
-            waiter.is_asking = true;
+        if self.waiters.is_to_ask(id, change) {
+            self.waiters.ask(id);
             let shard = self.id;
             let ask = FromShard::Ask { id, shard };
             self.events.push_back((origin.core, ask));
             return Served::Asked;
         }
-        let claim = waiter.claim.clone();
         let mut reply = Vec::new();
         let began = (self.stopwatch)();
         // The reply of whoever made this possible has not been taken yet, and neither has what it waits for.

@@ -398,6 +398,88 @@ fn a_reader_is_served_here_once_no_key_is_of_another_type() {
     );
 }
 
+/// What a transaction over several shards has brought to a stream it may have brought to a reader's other streams: his coordinator looks,
+/// and looks again for another transaction that came while it did. What comes by itself is read here, with what it knows of.
+#[test]
+fn what_a_transaction_brings_to_a_stream_is_not_read_here_alone() {
+    let mut shard = shard();
+    let enter = |shard: &mut Shard, id| {
+        let (read, args) = request("XREAD BLOCK 0 STREAMS a b $ $", id as u32);
+        let ticket = WaitTicket {
+            id,
+            origin: read.origin,
+            claim: Claim::default(),
+        };
+        shard.handle(ToShard::Run {
+            tx: id,
+            core: 0,
+            operation: Operation::Enlist {
+                entry: read.entry,
+                db: 0,
+                caller: read.caller,
+                args,
+                ticket,
+                asks: false,
+                is_part: true,
+            },
+            last: false,
+        });
+        assert!(shard.next_event().is_some(), "it is entered");
+    };
+    let add = |shard: &mut Shard, line: &str| {
+        let (add, args) = request(line, 9);
+        let operation = Operation::Command {
+            entry: add.entry,
+            db: 0,
+            caller: add.caller,
+            args,
+        };
+        shard.handle(ToShard::Run {
+            tx: 9,
+            core: 0,
+            operation,
+            last: false,
+        });
+        assert!(matches!(
+            shard.next_event(),
+            Some((0, FromShard::Ran { .. }))
+        ));
+    };
+    let is_asked = |shard: &mut Shard, of: u64| {
+        let event = shard.next_event();
+        let is_asked = matches!(event, Some((0, FromShard::Ask { id, .. })) if id == of);
+        assert!(is_asked || event.is_none());
+        is_asked
+    };
+    enter(&mut shard, 1);
+    assert_eq!(say(&mut shard, "XADD a 1-0 f v"), "$3 1-0 ");
+    let entry = |key: &str, id: &str| format!("*2 $1 {key} *1 *2 $3 {id} *2 $1 f $1 v ");
+    assert_eq!(
+        served(&mut shard),
+        [(1, format!("*1 {}", entry("a", "1-0")))]
+    );
+    enter(&mut shard, 2);
+    add(&mut shard, "XADD a 2-0 f v");
+    assert!(is_asked(&mut shard, 2));
+    add(&mut shard, "XADD b 3-0 f v");
+    assert!(!is_asked(&mut shard, 2), "it is being looked");
+    shard.handle(ToShard::Rest { id: 2 });
+    assert!(
+        is_asked(&mut shard, 2),
+        "what came meanwhile may be part of more"
+    );
+    shard.handle(ToShard::Rest { id: 2 });
+    let both = format!("*2 {}{}", entry("a", "2-0"), entry("b", "3-0"));
+    assert_eq!(served(&mut shard), [(2, both)]);
+    enter(&mut shard, 3);
+    add(&mut shard, "XADD a 4-0 f v");
+    assert!(is_asked(&mut shard, 3));
+    assert_eq!(say(&mut shard, "XADD b 5-0 f v"), "$3 5-0 ");
+    shard.handle(ToShard::Rest { id: 3 });
+    let both = format!("*2 {}{}", entry("a", "4-0"), entry("b", "5-0"));
+    assert_eq!(served(&mut shard), [(3, both)]);
+}
+
 /// Whose coordinator looks does not find what somebody waits for who came before it and could not be served yet.
 #[test]
 fn what_somebody_waits_for_is_not_there_for_a_later_one() {

@@ -7,7 +7,7 @@ use rondo::resp::args::OwnedArgs;
 
 use super::cluster::NOW_MS;
 use super::model::{Expected, Model, Wanted, Wish, bulk, error, integer};
-use super::workload::Operation;
+use super::workload::{ALL, Operation};
 
 /// What a key holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -285,6 +285,17 @@ impl Model {
         (entries.len() > 0).then(|| array([bulk(Some(&key.1)), array(entries)]))
     }
 
+    /// What has been added to a stream, and to others at once.
+    fn marks(&self, key: &Place) -> Vec<&Vec<u8>> {
+        let Some(Value::Stream(_, entries)) = self.keys.get(key) else {
+            return Vec::new();
+        };
+        let values = entries.iter().map(|(_, value)| value);
+        values
+            .filter(|value| value.starts_with(ALL.as_bytes()))
+            .collect()
+    }
+
     /// A client begins to wait: possible where there is nothing for it.
     pub fn arrive(&mut self, index: usize, operation: &Operation) -> bool {
         let args = operation.args.as_args();
@@ -316,9 +327,19 @@ impl Model {
             if reply.starts_with(b"-WRONGTYPE") && keys.iter().any(is_other) {
                 return wrong_type();
             }
-            // Readers take nothing, so they are served where entries came, with the streams there.
+            // Readers take nothing, so they are served where entries came, with the streams there, unless what came to them came to
+            // others as well.
             let streams: Vec<Vec<u8>> = keys.iter().filter_map(|key| self.stream(key)).collect();
-            let mut replies: Vec<_> = streams.iter().map(|it| array([it.clone()])).collect();
+            let has_more = |own: &Place| {
+                let marks = self.marks(own);
+                let others = keys.iter().filter(|key| *key != own);
+                let mut marks_of_others = others.flat_map(|key| self.marks(key));
+                marks_of_others.any(|mark| marks.contains(&mark))
+            };
+            let whole = keys.iter().filter(|key| !has_more(key));
+            let mut replies: Vec<_> = (whole.filter_map(|key| self.stream(key)))
+                .map(|it| array([it]))
+                .collect();
             replies.push(array(streams));
             return Expected::OneOf(replies);
         }

@@ -184,9 +184,14 @@ impl Cluster {
         }
     }
 
-    /// Nothing is under way any more: whoever still waits must have nothing to wait for.
+    /// Nothing is under way any more: whoever still waits must have nothing to wait for, and nobody who has his claim.
     pub fn check_nothing_left_behind(&mut self) -> Result<(), String> {
         for client in self.waiting.by_id.values() {
+            if client.claim.take() != Taken::Yes {
+                let record = &self.history[client.origin.sequence as usize];
+                return Err(format!("{LEFT_BEHIND}, his claim taken: {record}"));
+            }
+            client.claim.give_back();
             let args = client.args.as_args();
             let is_target = |index| client.entry.command.name == "BLMOVE" && index == 2;
             let mut keys = Vec::new();

@@ -118,6 +118,9 @@ impl Family {
     }
 }
 
+/// How a value begins that is added to several streams at once.
+pub const ALL: &str = "all";
+
 /// Keys of collections, on different shards mostly; strings are there, too, now and then.
 const COLLECTIONS: [&str; 3] = ["u", "v", "w"];
 
@@ -130,6 +133,9 @@ pub fn random_operations(family: Family, rng: &mut Rng) -> Vec<Operation> {
         let line = random_of(family, rng);
         let words: Vec<&str> = line.split(' ').collect();
         return vec![Operation::new(0, &words)];
+    }
+    if family == Family::Streams && rng.below(4) == 0 {
+        return vec![random_of_several_streams(rng)];
     }
     if family == Family::Streams && rng.below(4) == 0 {
         let mut key = || COLLECTIONS[rng.below(COLLECTIONS.len() as u64) as usize];
@@ -348,6 +354,25 @@ fn random_of_queues(rng: &mut Rng) -> Operation {
         db: 0,
         args: line.split(' ').map(str::as_bytes).collect(),
         block: Vec::new(),
+    }
+}
+
+/// What adds to several streams at once, the same to each.
+fn random_of_several_streams(rng: &mut Rng) -> Operation {
+    let mark = format!("{ALL}{}", rng.below(1 << 32));
+    let add = |key: &&str| format!("XADD {key} * f {mark}");
+    let keys = &COLLECTIONS[rng.below(2) as usize..];
+    let lines: Vec<String> = keys.iter().map(add).collect();
+    if rng.below(2) == 0 {
+        let mut exec = Operation::new(0, &["EXEC"]);
+        let words = |line: &String| line.split(' ').map(str::as_bytes).collect();
+        exec.block = lines.iter().map(words).collect();
+        return exec;
+    }
+    let (text, count) = (lines.join("\n"), keys.len().to_string());
+    match rng.below(2) {
+        0 => Operation::new(0, &[&["EVAL", &text, &count], keys].concat()),
+        _ => Operation::new(0, &["EVAL", &text, "0"]),
     }
 }
 

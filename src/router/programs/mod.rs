@@ -286,7 +286,7 @@ pub(super) fn asked_program(
         entry,
         db,
         caller: Caller {
-            tracks: false, // It pops, or looks for errors only.
+            tracks: caller.tracks && entry.command.flags.has(Flags::READONLY),
             ..caller
         },
         words: args,
@@ -294,7 +294,7 @@ pub(super) fn asked_program(
     };
     let program: Box<dyn Program> = match named {
         Named::ListMove => Box::new(list_move::Move::new(job, OnBehalf::HasWaited(waiter))),
-        Named::ReadStreams => Box::new(read_streams::CheckStreams::new(job)?),
+        Named::ReadStreams => Box::new(read_streams::ReadStreams::on_behalf(job, waiter)?),
         _ => Box::new(first_existing::FirstExisting::new(job, Some(waiter))),
     };
     Ok((locks, program))

@@ -3,6 +3,9 @@
 //! MAXCOUNT and MAXSIZE are for all streams together: XREAD reads as much as they allow on each shard and drops what is too
 //! much; XREADGROUP, which changes what it reads, asks one shard after the other for what is left.
 //!
+//! A client that has waited, and whose coordinator looks for it, reads after the ids it began to wait with, which its shards know:
+//! `$` is where a stream ended when it came.
+//!
 //! Promises  XREADGROUP delivers nothing until every shard has found its keys and groups; of several errors the client sees
 //!           that of the first key.
 //! Tests     tests/router/programs.rs; every transcript of streams, at 2 and 7 shards.
@@ -37,6 +40,8 @@ pub(super) struct ReadStreams {
     failed: Option<Vec<u8>>,
     /// The locks are needed after it has read: to wait under them.
     keeps_locks: bool,
+    /// Who has waited, if it runs for such a client.
+    waiter: Option<u64>,
     /// What all streams together may come to.
     budget: Budget,
     /// XREADGROUP with a budget: the keys, in runs of neighbours on one shard, that were not read yet, the last first, and
@@ -90,6 +95,18 @@ impl ReadStreams {
             refused: Vec::new(),
             failed: None,
             keeps_locks,
+            waiter: None,
+        })
+    }
+
+    /// The same for a client that has waited.
+    pub(super) fn on_behalf(job: Job, waiter: u64) -> Result<Self, CommandError> {
+        let all = Self::new(job)?;
+        Ok(Self {
+            checks_first: true,
+            keeps_locks: false,
+            waiter: Some(waiter),
+            ..all
         })
     }
 
@@ -130,7 +147,32 @@ impl ReadStreams {
         let (shard, places) = self.runs.last()?;
         let request = Request::parse(&self.job.args(), true, 0).ok()?;
         let words = self.words_with(places, &request.rest(&self.budget, bytes));
-        Some(Next::Phase(vec![(*shard, self.job.command(words), false)]))
+        Some(Next::Phase(vec![(*shard, self.command(words), false)]))
+    }
+
+    /// The command on a part of its keys.
+    fn command(&self, words: OwnedArgs) -> Operation {
+        let command = self.job.command(words);
+        match self.waiter {
+            Some(waiter) => command.for_waiter(waiter),
+            None => command,
+        }
+    }
+
+    /// From here on the words have the ids that checks gave, by shard; false where the client waits no more.
+    fn take_ids(&mut self, outputs: &[(ShardId, Output)]) -> bool {
+        let mut words: Vec<Vec<u8>> = self.job.args().iter_from(0).map(<[u8]>::to_vec).collect();
+        let ids_at = self.keys_at + self.keys_count;
+        for ((_, output), (_, places)) in outputs.iter().zip(&self.parts) {
+            let Output::Streams { ids: Some(ids) } = output else {
+                return false;
+            };
+            for (id, place) in ids.as_args().iter_from(0).zip(places) {
+                words[ids_at + place] = id.to_vec();
+            }
+        }
+        self.job.words = words.iter().map(Vec::as_slice).collect();
+        true
     }
 
     /// Takes the streams of the run that was asked for.
@@ -229,15 +271,26 @@ impl ReadStreams {
     fn commands(&self) -> impl Iterator<Item = (ShardId, Operation)> {
         self.parts
             .iter()
-            .map(|(shard, places)| (*shard, self.job.command(self.words(places))))
+            .map(|(shard, places)| (*shard, self.command(self.words(places))))
     }
 
-    fn check(&self, (shard, places): &Part, counts: bool) -> (ShardId, Operation) {
+    fn check(&self, part: &Part, counts: bool) -> (ShardId, Operation) {
+        self.check_of(part, counts, None)
+    }
+
+    /// - `waiter`: whose words count, if not the command's.
+    fn check_of(
+        &self,
+        (shard, places): &Part,
+        counts: bool,
+        waiter: Option<u64>,
+    ) -> (ShardId, Operation) {
         let operation = Operation::CheckStreams {
             db: self.job.db,
             caller: self.job.caller,
             is_group: self.is_group,
             counts,
+            waiter,
             args: self.words(places),
         };
         (*shard, operation)
@@ -344,34 +397,6 @@ impl ReadStreams {
     }
 }
 
-/// Whether a client that waits for streams would be told an error, were its command run anew: that, or null. What there is to
-/// read is not read: where `$` stood when it came is known at its shards only.
-pub(super) struct CheckStreams(ReadStreams);
-
-impl CheckStreams {
-    pub(super) fn new(job: Job) -> Result<Self, CommandError> {
-        ReadStreams::new(job).map(Self)
-    }
-}
-
-impl Program for CheckStreams {
-    fn reads(&self) -> Vec<(ShardId, Operation)> {
-        let ReadStreams { parts, .. } = &self.0;
-        parts.iter().map(|part| self.0.check(part, true)).collect()
-    }
-
-    fn begin(&mut self, _: TxId) -> Next {
-        unexpected() // It has looked when its locks are granted.
-    }
-
-    fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
-        let error = self.0.error_of_first_key(&outputs);
-        let error = error.map(|(_, error)| error);
-        let error = error.or_else(|| first_error(&outputs));
-        Next::Done(error.unwrap_or_else(|| b"*-1\r\n".to_vec()))
-    }
-}
-
 /// Of one key, what has not been gone through yet.
 #[derive(Clone, Copy, Default)]
 struct Left {
@@ -438,7 +463,8 @@ impl Program for ReadStreams {
         }
         // What it delivers is looked up anew, and counted then.
         let parts = self.parts.iter();
-        parts.map(|part| self.check(part, false)).collect()
+        let check = |part| self.check_of(part, false, self.waiter);
+        parts.map(check).collect()
     }
 
     fn begin(&mut self, _: TxId) -> Next {
@@ -467,6 +493,9 @@ impl Program for ReadStreams {
         }
         if !self.refused.is_empty() {
             return unexpected(); // Under the same locks the keys are what they were.
+        }
+        if self.waiter.is_some() && !self.is_checked && !self.take_ids(&outputs) {
+            return Next::Done(b"*-1\r\n".to_vec());
         }
         if self.is_group && self.budget.is_bounded() {
             let is_taken = !self.is_checked || self.take_run(&outputs).is_some();

@@ -8,6 +8,8 @@
 //!           `router/programs/block.rs`.
 //! Tests     tests/server/multi.rs.
 
+use std::collections::VecDeque;
+
 use super::connection::Connection;
 use super::core::{Core, Purpose};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller, take_silence};
@@ -20,11 +22,11 @@ use crate::commands::{Entry, Flags};
 use crate::keyspace::Classes;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
-use crate::router::calls::{CallFailure, CountedCall, SlowCall};
+use crate::router::calls::{CallFailure, CountedCall, Queued, SlowCall};
 use crate::router::packed::Packed;
 use crate::router::programs::block::BlockRequest;
 use crate::router::watch::Watched;
-use crate::router::{ShardId, Transaction};
+use crate::router::{ShardId, Transaction, TxId};
 use crate::shard::memory::OUT_OF_MEMORY;
 
 /// What becomes of a block's watch, and what is counted, when it has run.
@@ -47,8 +49,19 @@ pub struct Running {
     pub(super) changing: Option<Changing>,
     /// Those that have turned logs on, which have not begun: `node/block_logs.rs`.
     pub wants_logs: Vec<usize>,
+    /// Those that monitors have not been shown.
+    pub(super) unshown: Option<Unshown>,
     /// EXEC itself, where monitors are to be told of it when all has run.
     pub untold: Option<OwnedArgs>,
+}
+
+/// Commands of a block that monitors are shown when it has come to them: what a script calls stands behind its own line, and before
+/// that of the next command.
+pub struct Unshown {
+    source: String,
+    /// Each with its database, in order.
+    commands: VecDeque<(u16, Queued)>,
+    shown_count: usize,
 }
 
 impl Core {
@@ -134,10 +147,8 @@ impl Core {
             return Dispatched::Taken;
         };
         let queue = std::mem::take(&mut block.queue);
-        if self.monitored {
-            self.tell_of_block(connection, &queue);
-        }
         let commands = queue.to_queued();
+        let unshown = (self.monitored).then(|| self.show_until_script(connection, &commands));
         let calls_functions = (commands.iter()).any(|queued| calls_function(queued.entry));
         let calls_scripts = (commands.iter()).any(|queued| calls_script(queued.entry));
         let is_memory_short = calls_scripts && self.shard.refuses_growth();
@@ -163,6 +174,7 @@ impl Core {
             is_memory_short,
             changing: None,
             wants_logs: Vec::new(),
+            unshown,
             untold: (self.monitored && !overlaps).then(|| OwnedArgs::from_args(args)),
         };
         let user = &connection.session.user;
@@ -334,6 +346,60 @@ impl Core {
         }
     }
 
+    /// Tells monitors of a block's commands up to the first script; what is left of them.
+    #[cold]
+    fn show_until_script(&mut self, connection: &Connection, commands: &[Queued]) -> Unshown {
+        let mut place = self.place_of(&connection.session);
+        let with_place = commands.iter().map(|queued| {
+            // As in Redis, a SELECT is shown where it leads.
+            place = place.after(queued.entry, &queued.args.as_args());
+            (place.db, queued.clone())
+        });
+        let mut unshown = Unshown {
+            source: monitor::source(connection),
+            commands: with_place.collect(),
+            shown_count: 0,
+        };
+        let mut entries = commands.iter().map(|queued| queued.entry);
+        let first = entries.position(calls_script);
+        self.show(&mut unshown, first.unwrap_or(commands.len()));
+        unshown
+    }
+
+    /// Tells monitors of the commands of a block that come before this place.
+    #[cold]
+    fn show(&mut self, unshown: &mut Unshown, end: usize) {
+        while unshown.shown_count < end
+            && let Some((db, queued)) = unshown.commands.pop_front()
+        {
+            unshown.shown_count += 1;
+            if queued.denied.is_none() {
+                let args = queued.args.as_args();
+                self.tell_monitors(&unshown.source, db, queued.entry, &args);
+            }
+        }
+    }
+
+    /// A block has come to one of its scripts.
+    pub(super) fn show_until_this(&mut self, tx: TxId) {
+        let Some(coordinated) = self.transactions.get_mut(&tx) else {
+            return;
+        };
+        let end = coordinated.transaction.position() + 1;
+        let Purpose::Block(of) = &mut coordinated.purpose else {
+            return;
+        };
+        let Some(mut unshown) = of.unshown.take() else {
+            return;
+        };
+        self.show(&mut unshown, end);
+        if let Some(coordinated) = self.transactions.get_mut(&tx)
+            && let Purpose::Block(of) = &mut coordinated.purpose
+        {
+            of.unshown = Some(unshown);
+        }
+    }
+
     /// Counts commands over several shards that a block has run: all of them took `took_ns`, hops included.
     pub(super) fn count_calls(&mut self, token: Token, calls: Vec<CountedCall>, took_ns: u64) {
         let each_ns = took_ns / calls.len().max(1) as u64;
@@ -366,6 +432,9 @@ impl Core {
         reply: &[u8],
         has_gone_on: bool,
     ) {
+        if let Some(mut unshown) = running.unshown {
+            self.show(&mut unshown, usize::MAX);
+        }
         // CLIENT REPLY may have kept its first line back.
         let has_run = !matches!(reply.first(), Some(b'-' | b'_')) && !reply.starts_with(b"*-");
         if has_run {

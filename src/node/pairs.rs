@@ -227,6 +227,7 @@ impl Core {
             changing: None,
             empties: false,
             wants_logs: Vec::new(),
+            unshown: None,
             untold: None,
             calls_functions: (commands.iter()).any(|queued| calls_function(queued.entry)),
             calls_scripts: (commands.iter()).any(|queued| calls_script(queued.entry)),

@@ -25,6 +25,7 @@ impl Core {
                 db,
                 caller,
             } => {
+                self.show_until_this(tx);
                 let args = command.args.as_args();
                 let of = self.transactions.get(&tx).map(|it| &it.purpose);
                 let (is_in_block, is_memory_short) = match of {

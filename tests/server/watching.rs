@@ -98,9 +98,11 @@ fn scripts_are_shown_with_what_they_call() {
     }
 }
 
-/// EXEC stands behind what the scripts of its block call, and in the database that the block leads to; so does a SELECT.
+/// EXEC stands behind what the scripts of its block call, and in the database that the block leads to; so does a SELECT. What a
+/// script calls stands behind its own line and before those of the commands that follow it, wherever their keys are.
 #[test]
 fn a_block_is_shown_with_what_its_scripts_call() {
+    const TWO: &[u8] = b"redis.call('set',KEYS[1],1) return redis.call('set',KEYS[2],2)";
     for threads in [1, 3] {
         let server = Server::start(threads, &[]);
         let mut monitor = server.client();
@@ -109,6 +111,10 @@ fn a_block_is_shown_with_what_its_scripts_call() {
         client.ask("MULTI");
         client.ask("SELECT 1");
         client.run(&[b"EVAL", b"return redis.call('get',KEYS[1])", b"1", b"a"]);
+        client.ask("SET b 1");
+        client.ask("EVALSHA ffffffffffffffffffffffffffffffffffffffff 0");
+        client.run(&[b"EVAL", TWO, b"2", b"c", b"d"]);
+        client.ask("MGET a b c d");
         client.ask("exec");
         client.run(&[b"EVAL", b"return redis.call('select','2')", b"0"]);
         let calls = |line: &str| {
@@ -121,12 +127,18 @@ fn a_block_is_shown_with_what_its_scripts_call() {
                 format!("{db} {} {rest}", if by == "lua" { "lua" } else { "client" })
             })
         };
-        let seen: Vec<_> = (0..7).map(|_| calls(&monitor.reply().text())).collect();
+        let seen: Vec<_> = (0..13).map(|_| calls(&monitor.reply().text())).collect();
         let expected = [
             r#"0 client "MULTI""#,
             r#"1 client "SELECT" "1""#,
             r#"1 client "EVAL" "return redis.call('get',KEYS[1])" "1" "a""#,
             r#"1 lua "get" "a""#,
+            r#"1 client "SET" "b" "1""#,
+            r#"1 client "EVALSHA" "ffffffffffffffffffffffffffffffffffffffff" "0""#,
+            r#"1 client "EVAL" "redis.call('set',KEYS[1],1) return redis.call('set',KEYS[2],2)" "2" "c" "d""#,
+            r#"1 lua "set" "c" "1""#,
+            r#"1 lua "set" "d" "2""#,
+            r#"1 client "MGET" "a" "b" "c" "d""#,
             r#"1 client "exec""#,
             r#"1 client "EVAL" "return redis.call('select','2')" "0""#,
             r#"2 lua "select" "2""#,

@@ -309,6 +309,7 @@ impl CoreLoop {
             || self.core.has_batches()
             || awaits_peer
             || must_retry
+            || self.core.has_changed_to_tell()
     }
 
     /// Starts loading what the requests among these events will look at.

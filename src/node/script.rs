@@ -607,6 +607,9 @@ impl Core {
             LockSet::of_keys(0, keys)
         });
         let locks = self.shard.hold(tx, in_place, declared);
+        if !self.withholds() {
+            self.tell_of_transaction(tx, None);
+        }
         let (origin, db, caller) = (hosted.origin, hosted.db, hosted.caller);
         if let Wish::Call(call) = &wish {
             hosted.has_emptied |= call.command.flags.has(Flags::SAVED);

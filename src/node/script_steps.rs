@@ -83,7 +83,7 @@ impl Core {
         while let Wish::Call(entry) = wish
             && self.may_call_here(&hosted, entry)
         {
-            self.call_here(&mut hosted, entry);
+            self.call_here(tx, &mut hosted, entry);
             wish = self.advance(&mut hosted, Answer::Buffered, None);
         }
         self.withheld.script_becomes(tx);
@@ -130,7 +130,7 @@ impl Core {
     }
 
     /// Runs such a call; its reply is where the script finds it.
-    fn call_here(&mut self, hosted: &mut Hosted, entry: &'static Entry) {
+    fn call_here(&mut self, tx: TxId, hosted: &mut Hosted, entry: &'static Entry) {
         let mut reply = std::mem::take(&mut self.scripts.buffer);
         reply.clear();
         let stamp = self.clock.raw();
@@ -146,7 +146,7 @@ impl Core {
         std::mem::swap(hosted.run.reply_buffer(), &mut reply);
         self.scripts.buffer = reply;
         // What a transaction did is told before it does more elsewhere.
-        self.tell_before(None);
+        self.tell_of_transaction(tx, None);
     }
 
     fn report_output(&mut self, tx: TxId, output: Output) {

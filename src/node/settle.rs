@@ -51,7 +51,7 @@ impl Core {
                 if let FromShard::Ran { tx, .. } = event {
                     // What a transaction did is told before it does more elsewhere.
                     let by = self.client_of(tx).filter(|_| core == self.id);
-                    self.tell_before(by);
+                    self.tell_of_transaction(tx, by);
                 }
                 if core == self.id {
                     self.ran_at = ran_at;

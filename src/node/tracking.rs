@@ -1,7 +1,8 @@
 //! Clients that keep copies of what they read, and what they are sent when it changes.
 //!
 //!     a shard's news -> one key: at once, to the clients that have read it         -> their own outputs,
-//!                    -> keys of a turn: to the clients of each prefix, together       or those of whom they redirect to
+//!                    -> keys of a turn: to the clients of each prefix, together       or those of whom they redirect to;
+//!                       of a transaction over several cores when it gives them back, each once
 //!                    -> all keys (FLUSHALL): to everybody who tracks
 //!
 //! Promises  what a client is sent about a key comes after every reply made from what the key held before: behind replies that
@@ -26,6 +27,7 @@ use crate::commands::table::{Run, Verb};
 use crate::keyspace::Tracker;
 use crate::keyspace::tracking::Invalidation;
 use crate::resp::{Protocol, Reply};
+use crate::router::TxId;
 
 /// Tracked keys that a turn may give up to keep to the limit.
 const EVICTED_PER_TURN: usize = 1_024;
@@ -57,8 +59,11 @@ pub struct CoreTracking {
     prefixes: BTreeMap<Vec<u8>, Vec<NonZeroU32>>,
     /// Clients that others redirect to, by CLIENT ID.
     targets: HashMap<u64, Token, ahash::RandomState>,
-    /// Keys changed in this turn, by the core with clients that want to know by a prefix.
-    changed: BTreeMap<u16, Vec<Changed>>,
+    /// Keys changed in this turn, by the core with clients that want to know by a prefix; and those that a transaction has changed which
+    /// may change them again.
+    changed: BTreeMap<u16, Vec<(Option<TxId>, Changed)>>,
+    /// The transaction whose doings are told.
+    of_transaction: Option<TxId>,
     /// What the connection that is out of its place is to be told, by whoever has it.
     unheard: Vec<Unheard>,
     /// Who has been told already of what everybody is told now that all keys are gone.
@@ -340,12 +345,14 @@ impl Core {
                     in_script,
                 } => {
                     for core in cores {
-                        let changed = self.tracking.changed.entry(core).or_default();
-                        changed.push(Changed {
+                        let of_transaction = self.tracking.of_transaction;
+                        let changed = Changed {
                             key: key.clone(),
                             writer: writer.filter(|_| !is_by_itself && !in_script),
                             is_by_itself,
-                        });
+                        };
+                        let of_core = self.tracking.changed.entry(core).or_default();
+                        of_core.push((of_transaction, changed));
                     }
                     let mut of_core: BTreeMap<u16, Vec<NonZeroU32>> = BTreeMap::new();
                     for Tracker { core, number } in trackers {
@@ -422,6 +429,26 @@ impl Core {
         }
     }
 
+    /// As [`Core::tell_before`], of what this transaction has done.
+    #[inline]
+    pub(super) fn tell_of_transaction(&mut self, tx: TxId, by: Option<Token>) {
+        self.tracking.of_transaction = Some(tx);
+        self.tell_before(by);
+        self.tracking.of_transaction = None;
+    }
+
+    /// Whether there are such changes that can be told.
+    #[inline]
+    pub(super) fn has_changed_to_tell(&self) -> bool {
+        !self.tracking.changed.is_empty() && self.has_any_changed_to_tell()
+    }
+
+    #[cold]
+    fn has_any_changed_to_tell(&self) -> bool {
+        let mut changed = self.tracking.changed.values().flatten();
+        changed.any(|(tx, _)| tx.is_none_or(|tx| !self.shard.is_held_by(tx)))
+    }
+
     /// At the end of a turn: the clients that named prefixes are told what has changed in it.
     #[inline]
     pub(super) fn tell_changed(&mut self) {
@@ -433,6 +460,17 @@ impl Core {
     #[cold]
     fn tell_all_changed(&mut self) {
         for (core, changed) in std::mem::take(&mut self.tracking.changed) {
+            let shard = &self.shard;
+            let is_under_way = |tx: &Option<TxId>| tx.is_some_and(|tx| shard.is_held_by(tx));
+            let (later, now): (Vec<_>, Vec<_>) =
+                changed.into_iter().partition(|(tx, _)| is_under_way(tx));
+            if !later.is_empty() {
+                self.tracking.changed.insert(core, later);
+            }
+            let changed: Vec<Changed> = now.into_iter().map(|(_, changed)| changed).collect();
+            if changed.is_empty() {
+                continue;
+            }
             if core == self.id {
                 self.broadcast(changed);
             } else {

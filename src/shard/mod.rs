@@ -187,6 +187,11 @@ impl Shard {
         self.locks.holders_count() > 0
     }
 
+    /// Whether this transaction has keys here, so that it may change them again.
+    pub fn is_held_by(&self, tx: TxId) -> bool {
+        self.locks.has_holder(tx)
+    }
+
     /// Breaks it on purpose: no lock keeps anyone out. The simulator must notice.
     #[doc(hidden)]
     pub fn without_locks(mut self) -> Self {

@@ -475,6 +475,52 @@ fn what_is_loaded_anew_is_told() {
     }
 }
 
+/// A block and a script that change keys of several shards, some of them more than once: who named a prefix is told of each key once,
+/// when all of it is done; of those of one shard together.
+#[test]
+fn a_transaction_tells_of_each_key_once() {
+    const SCRIPT: &[u8] = b"for _, key in ipairs({'k1', 'k2', 'k1', 'k3', 'k4', 'k2', 'k1'}) do \
+        redis.call('INCR', key) end return 1";
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut readers = [resp3(&server), resp3(&server)];
+        readers[0].ask("CLIENT TRACKING ON BCAST PREFIX k");
+        readers[1].ask("CLIENT TRACKING ON BCAST");
+        let mut writer = server.client();
+        for round in 0..20 {
+            if round % 2 == 0 {
+                let lines = [
+                    "MULTI",
+                    "SET k1 1",
+                    "MSET k2 1 k3 1",
+                    "INCR k1",
+                    "MSET k3 2 k4 2",
+                    "SET k1 9",
+                ];
+                lines.iter().for_each(|line| drop(writer.ask(line)));
+                assert_eq!(writer.ask("EXEC").items().len(), 5);
+            } else {
+                assert_eq!(writer.run(&[b"EVAL", SCRIPT, b"0"]), Value::Integer(1));
+            }
+            for reader in &mut readers {
+                let mut told: Vec<Vec<String>> = Vec::new();
+                while told.iter().map(Vec::len).sum::<usize>() < 4 {
+                    told.push(invalidated(reader));
+                }
+                assert!(told.iter().all(|keys| keys.is_sorted()), "{told:?}");
+                assert!(told.len() <= threads, "{told:?}");
+                let mut keys = told.concat();
+                keys.sort();
+                assert_eq!(keys, ["k1", "k2", "k3", "k4"], "{round} at {threads}");
+            }
+            writer.ask("SET kz 1");
+            for reader in &mut readers {
+                assert_eq!(invalidated(reader), ["kz"], "{round} at {threads}");
+            }
+        }
+    }
+}
+
 /// What is known of clients that cache keys is memory like any other, until those keys change.
 #[test]
 fn what_is_tracked_is_counted() {

@@ -210,6 +210,12 @@ impl LockTable {
         self.holders.len()
     }
 
+    /// Whether a transaction has locks here, or waits for some.
+    pub fn has_holder(&self, tx: TxId) -> bool {
+        self.holders.contains_key(&HolderId::Transaction(tx))
+            || self.seized.iter().any(|(of, _)| *of == tx)
+    }
+
     /// Takes a transaction's locks, or its place in the queues for them.
     ///
     /// - `tx` is not in the table yet.

@@ -47,6 +47,13 @@ pub enum Operation {
         /// The words, the name included.
         args: OwnedArgs,
     },
+    /// This, at the time at which an earlier step of the transaction has looked at the same keys: what it found is there.
+    AsOf {
+        /// Milliseconds since the epoch.
+        now_ms: i64,
+        /// What to do.
+        operation: Box<Operation>,
+    },
     /// Takes away a waiter that has entered, under the same locks, although it does not wait; gives [`Output::Count`].
     Leave {
         /// Whose.
@@ -288,6 +295,14 @@ impl Operation {
         }
     }
 
+    /// The time at which it is to be done, if that is not now; and what to do.
+    pub fn with_time(self) -> (Option<i64>, Self) {
+        match self {
+            Self::AsOf { now_ms, operation } => (Some(now_ms), *operation),
+            operation => (None, operation),
+        }
+    }
+
     /// The same once more, for a step that may take many turns; none of one that does not. The guests of the first time will be
     /// at hand.
     pub fn again(&self) -> Option<Self> {
@@ -343,6 +358,7 @@ impl Operation {
     /// The database it works on.
     pub fn db(&self) -> u16 {
         match self {
+            Self::AsOf { operation, .. } => operation.db(),
             Self::Command { db, .. }
             | Self::Serve { db, .. }
             | Self::Take { db, .. }
@@ -378,6 +394,7 @@ impl Operation {
             {
                 args.as_args().bytes().len()
             }
+            Self::AsOf { operation, .. } => operation.incoming_bytes(),
             _ => 0,
         }
     }
@@ -455,6 +472,8 @@ pub enum Output {
     },
     /// Streams can be read.
     Streams {
+        /// When that was, in milliseconds since the epoch.
+        now_ms: i64,
         /// After what, each, as the words say that were looked at; none where the waiter has gone whose they were to be.
         ids: Option<OwnedArgs>,
     },

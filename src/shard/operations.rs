@@ -143,6 +143,8 @@ impl Shard {
                     Waited::Yes(timeout_ms) => Output::Waiting { timeout_ms },
                 }
             }
+            // Whoever has it carried out has seen to the time.
+            Operation::AsOf { operation, .. } => self.carry_out(*operation),
             Operation::Leave { id } => {
                 self.forget_waiter(id);
                 Output::Count(0)
@@ -179,8 +181,9 @@ impl Shard {
             } => {
                 let (db, no_touch) = (usize::from(db), caller.no_touch);
                 let kept = waiter.map(|id| self.waiters.words_of(id));
+                let now_ms = self.keys.now_ms();
                 let Some(args) = kept.unwrap_or(Some(&args)) else {
-                    return Output::Streams { ids: None };
+                    return Output::Streams { now_ms, ids: None };
                 };
                 let args = args.as_args();
                 let before = (!counts).then(|| self.keys.begin_again(None));
@@ -189,7 +192,10 @@ impl Shard {
                     self.keys.end_again(before);
                 }
                 match checked {
-                    Ok(ids) => Output::Streams { ids: Some(ids) },
+                    Ok(ids) => Output::Streams {
+                        now_ms,
+                        ids: Some(ids),
+                    },
                     Err((place, error)) => Output::ErrorAt(place, error),
                 }
             }

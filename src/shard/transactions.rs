@@ -98,10 +98,15 @@ impl Shard {
 
     /// Runs one operation of several; whether what it did is yet to be logged.
     pub(super) fn answer_step(&mut self, core: u16, tx: TxId, operation: Operation) -> bool {
+        let (time_ms, operation) = operation.with_time();
         let is_log = matches!(operation, Operation::Log { .. });
+        let now_ms = self.keys.now_ms();
+        self.keys.set_now(time_ms.unwrap_or(now_ms));
         self.begin_step();
         let output = self.operate(operation);
-        self.end_answered_step((core, tx), output, is_log)
+        let is_to_be_logged = self.end_answered_step((core, tx), output, is_log);
+        self.keys.set_now(now_ms);
+        is_to_be_logged
     }
 
     /// Answers a step that has run, and gives the transaction's locks back if that was the last and nothing is to be logged.

@@ -38,6 +38,8 @@ pub struct Instant {
     pub reads_count: usize,
     /// So much time passes when waiters are about to be entered, the next time.
     pub late_ms: i64,
+    /// So much time passes when a transaction has looked and goes on, the next time.
+    pub goes_on_late_ms: i64,
     /// After so many of those of a request, so much time passes.
     pub then_waits: Option<(usize, i64)>,
 }
@@ -68,6 +70,7 @@ impl Instant {
             sent_away_count: 0,
             reads_count: 0,
             late_ms: 0,
+            goes_on_late_ms: 0,
             then_waits: None,
         };
         instant.wait(0);
@@ -230,6 +233,9 @@ impl Instant {
                 );
                 if enters {
                     let late_ms = std::mem::take(&mut self.late_ms);
+                    self.wait(late_ms);
+                } else if matches!(&message, ToShard::Run { .. }) {
+                    let late_ms = std::mem::take(&mut self.goes_on_late_ms);
                     self.wait(late_ms);
                 }
                 self.sent_away_count += usize::from(shard != 0);

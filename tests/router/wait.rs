@@ -145,6 +145,39 @@ fn who_does_not_wait_after_all_leaves_no_waiter() {
     }
 }
 
+/// A stream expires when it has been looked at and before it is read: it is read as the others are, for the command has one time, be it
+/// that it may wait or is given so much. A look later it is gone.
+#[test]
+fn what_was_found_is_read_although_it_has_expired_meanwhile() {
+    for (shards_count, has_logs) in [(2, false), (3, true), (7, false)] {
+        let mut server = Instant::new(shards_count);
+        if has_logs {
+            server.begin_logs(Policy::EverySecond);
+        }
+        let keys = streams(&mut server);
+        for (round, options) in ["", "BLOCK 100", "MAXCOUNT 100"].into_iter().enumerate() {
+            for (turn, dying) in keys.iter().enumerate() {
+                let id = format!("{}-{}", round + 1, turn + 1);
+                for key in &keys {
+                    assert_eq!(
+                        server.say(&format!("XADD {key} {id} a b")),
+                        format!("\"{id}\"")
+                    );
+                }
+                assert_eq!(server.say(&format!("PEXPIRE {dying} 3")), ":1");
+                server.goes_on_late_ms = 5;
+                let reply = read(&mut server, "c", options, &keys);
+                assert!(reply.starts_with(b"*8"), "{dying} {options}");
+                assert_eq!(server.goes_on_late_ms, 0);
+                let refused = read(&mut server, "c", options, &keys);
+                assert!(refused.starts_with(b"-NOGROUP"), "{dying} {options}");
+                let again = server.say(&format!("XGROUP CREATE {dying} g $ MKSTREAM"));
+                assert_eq!(again, "+OK");
+            }
+        }
+    }
+}
+
 /// Each shard logs the consumer that a wait makes: one that gave its locks back with that could serve a client of whom nobody knows
 /// yet that he waits, and he would wait for ever. (`Instant` looks.)
 #[test]

@@ -6,8 +6,8 @@
 //! A client that has waited, and whose coordinator looks for it, reads after the ids it began to wait with, which its shards know:
 //! `$` is where a stream ended when it came.
 //!
-//! Promises  XREADGROUP delivers nothing until every shard has found its keys and groups; of several errors the client sees
-//!           that of the first key.
+//! Promises  XREADGROUP delivers nothing until every shard has found its keys and groups, and then everything: each shard reads at the
+//!           time at which it has found them; of several errors the client sees that of the first key.
 //! Tests     tests/router/programs.rs; every transcript of streams, at 2 and 7 shards.
 
 use std::collections::{HashMap, HashSet};
@@ -34,6 +34,8 @@ pub(super) struct ReadStreams {
     /// Nothing is read before all keys are looked at: XREADGROUP, and XREAD that will be refused, which reads no key twice.
     checks_first: bool,
     is_checked: bool,
+    /// When each shard has.
+    times: Vec<(ShardId, i64)>,
     /// XREAD: the shards that gave errors, while they are asked which keys those are about.
     refused: Vec<ShardId>,
     /// Where all is checked first: the error of the first key, while what was looked up until there is counted.
@@ -92,6 +94,7 @@ impl ReadStreams {
             keys_count,
             is_group,
             is_checked: false,
+            times: Vec::new(),
             refused: Vec::new(),
             failed: None,
             keeps_locks,
@@ -147,24 +150,45 @@ impl ReadStreams {
         let (shard, places) = self.runs.last()?;
         let request = Request::parse(&self.job.args(), true, 0).ok()?;
         let words = self.words_with(places, &request.rest(&self.budget, bytes));
-        Some(Next::Phase(vec![(*shard, self.command(words), false)]))
+        Some(Next::Phase(vec![(
+            *shard,
+            self.command(*shard, words),
+            false,
+        )]))
     }
 
-    /// The command on a part of its keys.
-    fn command(&self, words: OwnedArgs) -> Operation {
+    /// The command on the keys of one shard.
+    fn command(&self, shard: ShardId, words: OwnedArgs) -> Operation {
         let command = self.job.command(words);
-        match self.waiter {
+        let operation = match self.waiter {
             Some(waiter) => command.for_waiter(waiter),
             None => command,
+        };
+        match self.times.iter().find(|(of, _)| *of == shard) {
+            Some(&(_, now_ms)) => Operation::AsOf {
+                now_ms,
+                operation: Box::new(operation),
+            },
+            None => operation,
         }
     }
 
-    /// From here on the words have the ids that checks gave, by shard; false where the client waits no more.
+    /// Takes what checks gave that found nothing wrong; false where the client waits no more.
+    fn take_checks(&mut self, outputs: &[(ShardId, Output)]) -> bool {
+        for (shard, output) in outputs {
+            if let Output::Streams { now_ms, .. } = output {
+                self.times.push((*shard, *now_ms));
+            }
+        }
+        self.waiter.is_none() || self.take_ids(outputs)
+    }
+
+    /// From here on the words have the ids that were found, by shard; false where the client waits no more.
     fn take_ids(&mut self, outputs: &[(ShardId, Output)]) -> bool {
         let mut words: Vec<Vec<u8>> = self.job.args().iter_from(0).map(<[u8]>::to_vec).collect();
         let ids_at = self.keys_at + self.keys_count;
         for ((_, output), (_, places)) in outputs.iter().zip(&self.parts) {
-            let Output::Streams { ids: Some(ids) } = output else {
+            let Output::Streams { ids: Some(ids), .. } = output else {
                 return false;
             };
             for (id, place) in ids.as_args().iter_from(0).zip(places) {
@@ -271,7 +295,7 @@ impl ReadStreams {
     fn commands(&self) -> impl Iterator<Item = (ShardId, Operation)> {
         self.parts
             .iter()
-            .map(|(shard, places)| (*shard, self.command(self.words(places))))
+            .map(|(shard, places)| (*shard, self.command(*shard, self.words(places))))
     }
 
     fn check(&self, part: &Part, counts: bool) -> (ShardId, Operation) {
@@ -494,7 +518,7 @@ impl Program for ReadStreams {
         if !self.refused.is_empty() {
             return unexpected(); // Under the same locks the keys are what they were.
         }
-        if self.waiter.is_some() && !self.is_checked && !self.take_ids(&outputs) {
+        if self.checks_first && !self.is_checked && !self.take_checks(&outputs) {
             return Next::Done(b"*-1\r\n".to_vec());
         }
         if self.is_group && self.budget.is_bounded() {

@@ -8,7 +8,8 @@
 //!
 //! Promises  a record that is open is all in the stage, or all in the buffer. What is sealed is sealed for the segment that
 //!           [`Sealed`] says.
-//! Not here  which records there are: `append.rs`. Tests: those of the log, tests/persist/log.rs.
+//! Not here  which records there are: `append.rs`.
+//! Tests     tests/persist/batch.rs.
 
 use super::RECORD_BYTES_MAX;
 use crate::persist::effects::Sink;

@@ -9,7 +9,8 @@
 //! shards it answers that when it is whole, and what the transaction has locked waits as long.
 //!
 //! What is to be stored (SUNIONSTORE …) is made in steps, too, under locks on all of its keys; then the request runs again and
-//! takes it. Where one of them has changed all the same, it runs as it would have at once: it is done when it is done.
+//! takes it. Where one of them has changed all the same, it runs as it would have at once: it is done when it is done. A script
+//! that seizes keys waits for no request, and nobody may run between its calls: what is being made in its way is made at once.
 //!
 //! A step of a transaction may take as long: values are copied for another shard, or what others have lent is read together with
 //! what is here. It is answered when that is done, and the transaction's locks are kept until then.
@@ -19,7 +20,7 @@
 //! Not here  which replies come in pieces: `commands/pieces.rs`. When steps are taken: `node/event_loop.rs`.
 //! Tests     tests/shard/long_reads.rs, tests/server/long_reads.rs.
 
-use super::locks::Ticket;
+use super::locks::{LockTable, Ticket};
 use super::waiters::Change;
 use super::{Request, Shard};
 use crate::commands::Entry;
@@ -31,7 +32,7 @@ use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
 use crate::router::calls::SlowCall;
 use crate::router::message::Trace;
-use crate::router::{FromShard, Operation, Origin, Output, TxId};
+use crate::router::{FromShard, LockSet, Operation, Origin, Output, TxId};
 
 /// What one step may read, but where tests say otherwise.
 pub(super) const STEP: ReadLimit = ReadLimit {
@@ -337,13 +338,13 @@ impl Shard {
         let Some(lock) = read.lock.take() else {
             return;
         };
-        self.waiters.set_change(Change::OfSeveral);
+        let before = self.waiters.set_change(Change::OfSeveral);
         self.locks.finish(lock);
         self.run_ready();
         // As after a transaction: waiters that it was in the way of.
         self.mark_what_is_free();
         self.after_writes();
-        self.waiters.set_change(Change::Here);
+        self.waiters.set_change(before);
     }
 
     fn read_more(&mut self, mut read: LongRead, limit: ReadLimit) {
@@ -450,6 +451,19 @@ impl Shard {
     /// Whether something is being made that a request will store.
     pub(super) fn is_making(&self) -> bool {
         self.long_reads.iter().any(|read| read.is_making)
+    }
+
+    /// Makes all of what requests are to store that have locked something of this; none: the shard is seized.
+    pub(super) fn make_at_once(&mut self, in_the_way_of: Option<&LockSet>) {
+        let is_due = |locks: &LockTable, read: &LongRead| {
+            let stands = |lock| in_the_way_of.is_none_or(|wanted| locks.has_some_of(lock, wanted));
+            read.is_making && read.lock.is_some_and(stands)
+        };
+        while let Some(at) = (self.long_reads.iter()).position(|read| is_due(&self.locks, read))
+            && let Some(read) = self.long_reads.remove(at)
+        {
+            self.read_more(read, ReadLimit::NONE);
+        }
     }
 
     /// Answers a step of a transaction that has come to its end.

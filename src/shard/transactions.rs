@@ -167,7 +167,13 @@ impl Shard {
     }
 
     pub(super) fn seize(&mut self, tx: TxId, core: u16, locks: LockSet, then: Option<Operation>) {
+        if self.is_making() {
+            self.make_at_once(Some(&locks));
+        }
         let seized = self.locks.seize(tx, LockSet { core, ..locks });
+        if !matches!(seized, Seized::Keys) && self.is_making() {
+            self.make_at_once(None);
+        }
         match seized {
             Seized::Keys | Seized::Shard => {
                 self.answer_seize(core, tx, seized == Seized::Shard, then.is_some());
@@ -227,7 +233,11 @@ impl Shard {
                 }
                 Ready::Request(ticket) => self.run_deferred(ticket),
                 Ready::Seizure(tx, locks) => self.seize(tx, locks.core, locks, None),
-                Ready::Shard { tx, core } => self.answer_seize(core, tx, true, false),
+                Ready::Shard { tx, core } => {
+                    // What was let in before it was closed has begun since.
+                    self.make_at_once(None);
+                    self.answer_seize(core, tx, true, false);
+                }
             }
         }
     }

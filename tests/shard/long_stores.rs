@@ -3,6 +3,7 @@
 use super::told::{BEGIN_MS, Told, elements, fill, shard};
 use rondo::keyspace::Classes;
 use rondo::resp::Protocol;
+use rondo::router::{FromShard, KeyLock, LockMode, LockSet, ToShard};
 use rondo::shard::CycleBudget;
 
 const STORES: [&str; 37] = [
@@ -128,6 +129,46 @@ fn what_is_stored_may_be_made_bit_by_bit() {
         assert_eq!(counted[0], counted[1], "{line}");
         let misses_count = line.matches("nothing").count();
         assert_eq!(counted[1].2, misses_count, "{line}");
+    }
+}
+
+/// A script that seizes a key, or the shard, finds stored what was being made: nothing runs between its calls. Where it wants
+/// other keys, it goes on being made.
+#[test]
+fn a_script_that_seizes_keys_finds_stored_what_was_being_made() {
+    for (wanted, is_stored) in [(Some("dst"), true), (Some("other"), false), (None, true)] {
+        let mut told = Told::over(shard(), usize::MAX, 64);
+        let mut next = 0;
+        let mut filled = [told, Told::over(shard(), usize::MAX, 64)];
+        fill(&mut filled, &mut next);
+        [told, _] = filled;
+        told.shard.keys.set_stored_elements_max(100);
+        told.say_on(1, next, 0, Protocol::Resp2, "SUNIONSTORE dst set ints");
+        assert!(!told.done.contains(&next));
+        let locks = match wanted {
+            Some(key) => {
+                let hash = told.shard.keys.key(key.as_bytes()).hash;
+                let mode = LockMode::Exclusive;
+                LockSet::of_keys(0, vec![KeyLock { hash, mode }])
+            }
+            None => LockSet::of_shard(0, LockMode::Exclusive),
+        };
+        told.shard.handle(ToShard::Seize {
+            tx: 7,
+            core: 0,
+            locks,
+            then: None,
+        });
+        let mut has_stored = false;
+        let mut is_seized = false;
+        while let Some((_, event)) = told.shard.next_event() {
+            match event {
+                FromShard::Part { is_last, .. } => has_stored |= is_last && !is_seized,
+                FromShard::Seized { .. } => is_seized = true,
+                _ => panic!("nothing else is said"),
+            }
+        }
+        assert_eq!((has_stored, is_seized), (is_stored, true), "{wanted:?}");
     }
 }
 

@@ -12,7 +12,7 @@
 //! Not here  the token: `router/token.rs`; what the told ones do: `router/transaction.rs`.
 //! Tests     tests/shard/seize.rs, tests/sim/.
 
-use super::{Claim, Entry, Holder, HolderId, LockTable, Place, Ready, Waiting, claim_of};
+use super::{Claim, Entry, Holder, HolderId, LockTable, Place, Ready, Ticket, Waiting, claim_of};
 use crate::router::{KeyLock, LockSet, TxId};
 
 /// What became of [`LockTable::seize`].
@@ -114,6 +114,16 @@ impl LockTable {
                     !queue.entries.iter().any(|entry| in_the_way(entry, claim))
                 })
             })
+    }
+
+    /// Whether a request that runs on keeps a key that these locks want, or any where they want the shard.
+    pub fn has_some_of(&self, ticket: Ticket, locks: &LockSet) -> bool {
+        let id = HolderId::Request(ticket.0);
+        let is_its = |key: &KeyLock| {
+            let queue = self.queues.get(&key.hash);
+            queue.is_some_and(|queue| queue.entries.iter().any(|entry| entry.holder == id))
+        };
+        locks.whole.is_some() || locks.keys.iter().any(is_its)
     }
 
     /// Whether a transaction has a key already, no less than as wanted.

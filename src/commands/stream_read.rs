@@ -551,6 +551,32 @@ pub fn check(
     Ok(ids.collect())
 }
 
+/// Whether a client that waits with these words would be given something here, or an error; with CLAIM it may be. Changes nothing, and
+/// is no look-up.
+pub fn may_have_reply(keys: &Keyspace, db: usize, is_group: bool, args: &Args<'_>) -> bool {
+    let Ok(request) = ReadStreams::parse(args, is_group, keys.now_ms()) else {
+        return true;
+    };
+    let has_reply = |place| {
+        let key = keys.key(request.key(args, place));
+        let Some(entry) = keys.peek(db, &key) else {
+            return is_group; // Its group is gone.
+        };
+        let Some(stream) = stream_of(&entry) else {
+            return true;
+        };
+        let group = request.group.and_then(|(name, _)| stream.group(name));
+        let after = match request.from(Some(stream), args, place) {
+            Ok(From::After(id)) if !is_group => Some(id),
+            Ok(From::New) => group.map(|group| group.last_id),
+            // Its history is a reply, however short, and so is an error.
+            _ => None,
+        };
+        after.is_none_or(|after| stream.log.last_living().is_some_and(|last| last > after))
+    };
+    request.idle_ms_min.is_some() || (0..request.keys_count).any(has_reply)
+}
+
 /// Pending entries that are looked at for the first that is still there.
 const CLAIM_LOOKS_MAX: usize = 64;
 /// Where there is none, the next look comes so long after, at least.

@@ -281,6 +281,20 @@ impl Waiters {
         }
     }
 
+    /// Whether a waiter's coordinator is to look for no other reason than what a transaction over several shards has done here.
+    pub fn is_to_ask_for_all(&self, id: u64) -> bool {
+        let waiter = self.waiters.get(&id);
+        waiter.is_some_and(|it| matches!(it.asks, Asks::ForAll) && self.has_of_several(it))
+    }
+
+    /// What has been done here so far brings a waiter nothing.
+    pub fn has_nothing(&mut self, id: u64) {
+        let changes_count = self.changes_count;
+        if let Some(waiter) = self.waiters.get_mut(&id) {
+            waiter.known_until = changes_count;
+        }
+    }
+
     /// Whether a transaction over several shards has changed one of its keys, whichever is looked at now, and its coordinator does not
     /// know.
     fn has_of_several(&self, waiter: &Waiter) -> bool {

@@ -21,7 +21,7 @@ use super::waiters::{Asks, Change, WaitKey, Waiter, wanted_type};
 use super::{Request, Shard, connection_hash};
 use crate::commands::Entry;
 use crate::commands::keys::for_each_key_of;
-use crate::commands::stream_read::claim_times;
+use crate::commands::stream_read::{claim_times, may_have_reply};
 use crate::commands::table::{Group, Patience, Wait};
 use crate::keyspace::value::type_name;
 use crate::resp::args::OwnedArgs;
@@ -391,6 +391,16 @@ impl Shard {
             }
         }
         let origin = request.origin;
+        if self.waiters.is_to_ask_for_all(id) {
+            // A look locks all its streams, and its time cannot end meanwhile: not for nothing.
+            let (db, is_group) = (
+                usize::from(request.db),
+                request.entry.full_name == "xreadgroup",
+            );
+            if !may_have_reply(&self.keys, db, is_group, &args) {
+                self.waiters.has_nothing(id);
+            }
+        }
         if self.waiters.is_to_ask(id, change) {
             self.waiters.ask(id);
             let shard = self.id;

@@ -403,8 +403,8 @@ fn a_reader_is_served_here_once_no_key_is_of_another_type() {
 #[test]
 fn what_a_transaction_brings_to_a_stream_is_not_read_here_alone() {
     let mut shard = shard();
-    let enter = |shard: &mut Shard, id| {
-        let (read, args) = request("XREAD BLOCK 0 STREAMS a b $ $", id as u32);
+    let enter_with = |shard: &mut Shard, id, words: &str| {
+        let (read, args) = request(words, id as u32);
         let ticket = WaitTicket {
             id,
             origin: read.origin,
@@ -426,6 +426,7 @@ fn what_a_transaction_brings_to_a_stream_is_not_read_here_alone() {
         });
         assert!(shard.next_event().is_some(), "it is entered");
     };
+    let enter = |shard: &mut Shard, id| enter_with(shard, id, "XREAD BLOCK 0 STREAMS a b $ $");
     let add = |shard: &mut Shard, line: &str| {
         let (add, args) = request(line, 9);
         let operation = Operation::Command {
@@ -478,6 +479,14 @@ fn what_a_transaction_brings_to_a_stream_is_not_read_here_alone() {
     shard.handle(ToShard::Rest { id: 3 });
     let both = format!("*2 {}{}", entry("a", "4-0"), entry("b", "5-0"));
     assert_eq!(served(&mut shard), [(3, both)]);
+    // What brings him nothing is not looked at elsewhere either.
+    enter_with(&mut shard, 4, "XREAD BLOCK 0 STREAMS a b 99-0 99-0");
+    add(&mut shard, "XADD a 6-0 f v");
+    add(&mut shard, "XADD b 6-0 f v");
+    assert!(!is_asked(&mut shard, 4));
+    say(&mut shard, "XADD a 100-0 f v");
+    let one = "*1 *2 $1 a *1 *2 $5 100-0 *2 $1 f $1 v ".to_string();
+    assert_eq!(served(&mut shard), [(4, one)]);
 }
 
 /// Whose coordinator looks does not find what somebody waits for who came before it and could not be served yet.

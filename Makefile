@@ -19,7 +19,7 @@ COMPAT_PORT ?= 7379
 SIM_SEEDS ?= 10000
 KILLS ?= 200
 EQUIVALENCE_SECONDS ?= 600
-# Half of the suite's time is waiting for the disk: of four tests at once two cores are busy (208 s instead of 266).
+# Half of the suite's time is waiting for the disk: of four tests at once two cores are busy (158 s instead of 266).
 TEST_THREADS ?= $(shell n=$$(nproc); echo $$((n < 4 ? 4 : n)))
 # A fuzz target by its name (fuzz/fuzz_targets/), or the first letters of several; seconds for each.
 ROOM ?=

@@ -3,7 +3,7 @@
 //!     append -> stage, in the innermost cache: the open record --full, or closed: sealed--> buffer, in memory: what the disk reads
 //!
 //! What the disk has read last, the next batch is written over: each of its lines would first be fetched from another core's cache,
-//! and takes the place of something that requests want. So records end after [`STAGE_BYTES`] where replies do not wait for the
+//! and takes the place of something that requests want. So records end after [`STAGED_BYTES`] where replies do not wait for the
 //! disk: their checksum is of bytes at hand, and what has been sealed passes the caches by.
 //!
 //! Promises  a record that is open is all in the stage, or all in the buffer. What is sealed is sealed for the segment that

@@ -5,8 +5,8 @@
 //!
 //! Promises  a record counts as durable only when all before it are; what failed is written again, whole, in another
 //!           segment or one that is made anew, never into the file that failed; a batch never blocks the one who appends.
-//! Not here  what it is given: `append.rs`; what it wants done, and hears of that: `on_disk.rs`; files: whoever
-//!           performs the requests. What is held back until when: `shard`, `node`.
+//! Not here  what it is given: `append.rs`; where that is until it is written: `batch.rs`; what it wants done, and hears of that:
+//!           `on_disk.rs`; files: whoever performs the requests. What is held back until when: `shard`, `node`.
 //! Tests     tests/persist/log.rs.
 
 mod append;
